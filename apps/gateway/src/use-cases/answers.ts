@@ -1,0 +1,81 @@
+import { Refusal } from '@millrace/shared/contract/error';
+import type { Json } from '@millrace/shared/contract/json';
+import type { Question } from '@millrace/shared/contract/run';
+import type { Services } from '../services.ts';
+import type { RunOrder } from './submit-run.ts';
+
+/** Answers keyed twice: by question, which is never reused, and by LangGraph's interrupt id, which resumes. */
+export interface Answers {
+  byQuestion: Record<string, Json>;
+  byInterrupt: Record<string, Json>;
+}
+
+/** Answers no question, so that the store refuses it as stale (or finds the order to be a repeated one). */
+const NOTHING_OPEN: Answers = { byQuestion: { '': null }, byInterrupt: {} };
+
+/**
+ * Says for which open questions an order's answer is: by question id, by LangGraph's interrupt ids, or the only
+ * one there is. `input: null` continues from a breakpoint.
+ *
+ * @returns undefined when the order is no answer
+ * @throws Refusal `ambiguous_answer`
+ */
+export async function keyAnswers(
+  services: Services,
+  tenant: string,
+  thread: string,
+  order: Pick<RunOrder, 'answers' | 'command' | 'input' | 'kind'>,
+): Promise<Answers | undefined> {
+  const resume = order.command?.resume;
+  const isAnswer = order.answers !== undefined || resume !== undefined;
+  const mayContinue =
+    (order.kind ?? 'graph') === 'graph' && order.input == null && order.command === undefined;
+  if (!isAnswer && !mayContinue) return undefined;
+
+  const open = await openQuestions(services, tenant, thread);
+  if (!isAnswer) {
+    if (open.length === 0 || open.some((one) => one.kind !== 'breakpoint')) return undefined;
+    return toAnswers(open.map((one) => [one, true]));
+  }
+  if (order.answers) {
+    const entries = Object.entries(order.answers).map(
+      ([id, answer]) => [open.find((one) => one.id === id), answer] as const,
+    );
+    if (entries.length === 0 || entries.some(([one]) => !one)) return NOTHING_OPEN;
+    return toAnswers(entries as [Question, Json][]);
+  }
+  if (resume === undefined || open.length === 0) return NOTHING_OPEN;
+  const byInterrupt = keyedByInterrupt(resume, open);
+  if (byInterrupt) return toAnswers(byInterrupt);
+  const [only] = open;
+  if (open.length === 1 && only) return toAnswers([[only, resume]]);
+  const ids = open.map((one) => one.interruptId ?? one.node).join(', ');
+  throw new Refusal(
+    'ambiguous_answer',
+    `Several questions are open; give an object with an answer for one or more of the interrupt ids: ${ids}`,
+    { field: 'command.resume' },
+  );
+}
+
+async function openQuestions(services: Services, tenant: string, thread: string): Promise<Question[]> {
+  const parked = (await services.store.read.thread(tenant, thread))?.parked;
+  const chain = parked === undefined ? undefined : await services.store.read.chain(tenant, parked);
+  return chain?.questions ?? [];
+}
+
+function keyedByInterrupt(resume: Json, open: Question[]): [Question, Json][] | undefined {
+  if (typeof resume !== 'object' || resume === null || Array.isArray(resume)) return undefined;
+  const entries = Object.entries(resume).map(
+    ([id, answer]) => [open.find((one) => one.interruptId === id), answer] as const,
+  );
+  return entries.length > 0 && entries.every(([one]) => one) ? (entries as [Question, Json][]) : undefined;
+}
+
+function toAnswers(entries: [Question, Json][]): Answers {
+  return {
+    byQuestion: Object.fromEntries(entries.map(([one, answer]) => [one.id, answer])),
+    byInterrupt: Object.fromEntries(
+      entries.flatMap(([one, answer]) => (one.interruptId === undefined ? [] : [[one.interruptId, answer]])),
+    ),
+  };
+}

@@ -1,0 +1,95 @@
+import { Refusal } from '@millrace/shared/contract/error';
+import type { RunEvent } from '@millrace/shared/contract/event';
+import { parseEventId } from '@millrace/shared/contract/event';
+import { hasEnded, type Question, type RunRecord } from '@millrace/shared/contract/run';
+import type { Services } from '../services.ts';
+
+/** @throws Refusal `not_found`, also for another tenant's, and for a run of another thread than the one named */
+export async function getRun(
+  services: Services,
+  tenant: string,
+  runId: string,
+  thread?: string,
+): Promise<RunRecord> {
+  const run = await services.store.read.run(tenant, runId);
+  if (!run || (thread !== undefined && run.thread !== thread)) {
+    throw new Refusal('not_found', `There is no run "${runId}"`, { field: 'run_id' });
+  }
+  return run;
+}
+
+/** Waits for a run's end, `timeoutMs` at most, and gives the run as it is then. */
+export async function waitForRun(
+  services: Services,
+  tenant: string,
+  runId: string,
+  options: { timeoutMs: number; signal?: AbortSignal | undefined },
+): Promise<RunRecord> {
+  await services.events.waitForEnd(runId, options);
+  return getRun(services, tenant, runId);
+}
+
+/**
+ * A run's events from the one after `lastEventId` on. The caller has made sure that the run is the tenant's.
+ *
+ * @throws Refusal when the id is none of ours
+ */
+export function followRun(
+  services: Services,
+  runId: string,
+  options: { lastEventId?: string | undefined; signal?: AbortSignal | undefined },
+): AsyncGenerator<RunEvent, void> {
+  const { lastEventId, signal } = options;
+  // The SDK sends -1 for "from the beginning".
+  if (lastEventId === undefined || lastEventId === '' || lastEventId === '-1') {
+    return services.events.follow(runId, { signal });
+  }
+  const after = parseEventId(lastEventId);
+  if (!after) {
+    throw new Refusal(
+      'invalid_request',
+      'Last-Event-ID is not an id of this stream; leave it out to start over',
+      {
+        field: 'Last-Event-ID',
+      },
+    );
+  }
+  return services.events.follow(runId, { after, signal });
+}
+
+/** Asks a run to stop; a run that waits ends at once. Repeating it is harmless. */
+export async function cancelRun(services: Services, tenant: string, runId: string): Promise<RunRecord> {
+  await getRun(services, tenant, runId);
+  const { job } = await services.store.cancel(runId);
+  await services.doorbell.ring([job]).catch((error: unknown) => {
+    services.logger.warn({ err: error, runId }, 'the queue will be told later');
+  });
+  return getRun(services, tenant, runId);
+}
+
+/** A thread's runs, newest first. */
+export function listRuns(
+  services: Services,
+  tenant: string,
+  thread: string,
+  page: { limit: number; offset: number },
+): Promise<RunRecord[]> {
+  return services.store.read.runsOfThread(tenant, thread, page);
+}
+
+/** What a run left behind, as a caller sees it. */
+export interface RunOutcome {
+  /** The state's values at the run's end; undefined when it left none or they are gone. */
+  values: Record<string, unknown> | undefined;
+  /** Open while the run's chain is parked. */
+  questions: Question[];
+}
+
+/** The values at a run's end, from its checkpoint. For a run that has not ended: what the thread has so far. */
+export async function outcomeOf(services: Services, run: RunRecord): Promise<RunOutcome> {
+  const checkpointId = hasEnded(run.status) ? run.checkpoint : undefined;
+  if (hasEnded(run.status) && checkpointId === undefined) return { values: undefined, questions: [] };
+  const reader = services.checkpoints(run.tenant);
+  const state = await reader.get(run.thread, checkpointId ? { checkpointId } : {});
+  return { values: state?.values, questions: run.status === 'interrupted' ? (run.questions ?? []) : [] };
+}

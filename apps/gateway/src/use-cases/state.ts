@@ -1,0 +1,32 @@
+import type { CheckpointState } from '@millrace/checkpoint-redis/reader';
+import type { Services } from '../services.ts';
+import { getThread } from './threads.ts';
+
+/** A thread's state at a checkpoint; undefined when the thread has none yet. */
+export async function getState(
+  services: Services,
+  tenant: string,
+  thread: string,
+  at: { checkpointId?: string | undefined; checkpointNs?: string | undefined } = {},
+): Promise<CheckpointState | undefined> {
+  await getThread(services, tenant, thread);
+  return services.checkpoints(tenant).get(thread, {
+    ...(at.checkpointId !== undefined && { checkpointId: at.checkpointId }),
+    ...(at.checkpointNs !== undefined && { checkpointNs: at.checkpointNs }),
+  });
+}
+
+/** A thread's states, newest first. */
+export async function getHistory(
+  services: Services,
+  tenant: string,
+  thread: string,
+  page: { limit: number; before?: string | undefined; metadata?: Record<string, unknown> | undefined },
+): Promise<CheckpointState[]> {
+  await getThread(services, tenant, thread);
+  return services.checkpoints(tenant).list(thread, {
+    limit: page.limit,
+    ...(page.before !== undefined && { before: page.before }),
+    ...(page.metadata && { filter: page.metadata }),
+  });
+}

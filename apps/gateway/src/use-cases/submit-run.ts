@@ -1,0 +1,161 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { CatalogEntry } from '@millrace/shared/contract/catalog';
+import { Refusal } from '@millrace/shared/contract/error';
+import type { Json, JsonObject } from '@millrace/shared/contract/json';
+import type { MultitaskStrategy, RunKind, RunRequest } from '@millrace/shared/contract/run';
+import type { StreamMode } from '@millrace/shared/contract/stream-mode';
+import { derivedThreadId } from '@millrace/shared/partition';
+import type { Services } from '../services.ts';
+import { type Answers, keyAnswers } from './answers.ts';
+
+/** A run as a face asks for it. */
+export interface RunOrder {
+  tenant: string;
+  /** Assistant id or graph name. */
+  assistant: string;
+  kind?: RunKind;
+  /** Absent: a thread of its own. */
+  thread?: string | undefined;
+  /** Make a named thread that does not exist; otherwise that is `not_found`. */
+  createThread?: boolean;
+  /** A thread made for this run goes with it. */
+  throwaway?: boolean;
+  threadMetadata?: JsonObject;
+  input?: Json | undefined;
+  command?: { resume?: Json | undefined; update?: Json | undefined; goto?: Json | undefined } | undefined;
+  /** Answers by question id, for faces that show the ids. */
+  answers?: Record<string, Json> | undefined;
+  /** The chain that `answers` is for. */
+  chain?: string | undefined;
+  config?: { configurable?: JsonObject | undefined; tags?: string[] | undefined } | undefined;
+  context?: JsonObject | undefined;
+  metadata?: JsonObject | undefined;
+  streamModes: StreamMode[];
+  streamSubgraphs?: boolean | undefined;
+  interruptBefore?: '*' | string[] | undefined;
+  interruptAfter?: '*' | string[] | undefined;
+  recursionLimit?: number | undefined;
+  timeoutMs?: number | undefined;
+  checkpointId?: string | undefined;
+  asNode?: string | undefined;
+  multitask?: MultitaskStrategy | undefined;
+  afterMs?: number | undefined;
+  idempotency?: { key: string; body: unknown } | undefined;
+}
+
+export interface AcceptedRun {
+  runId: string;
+  thread: string;
+  graph: CatalogEntry;
+  /** The same order was accepted before; this is its run. */
+  repeated: boolean;
+}
+
+/**
+ * Accepts a run: once this resolves, it will reach an end.
+ *
+ * @throws Refusal naming what is wrong with the order
+ */
+export async function submitRun(services: Services, order: RunOrder): Promise<AcceptedRun> {
+  const graph = await services.catalog.resolve(order.assistant, 'assistant_id');
+  if (order.multitask === 'rollback') {
+    throw new Refusal(
+      'unsupported',
+      'multitask_strategy "rollback" is not served; use enqueue, reject or interrupt',
+      {
+        field: 'multitask_strategy',
+      },
+    );
+  }
+  const thread = order.thread ?? newThreadId(order);
+  const answers = await keyAnswers(services, order.tenant, thread, order);
+  const result = await services.store.submit({
+    tenant: order.tenant,
+    thread,
+    createThread: order.thread === undefined || order.createThread === true,
+    ...(order.throwaway && { throwaway: true }),
+    threadMetadata: { graph_id: graph.graph, assistant_id: graph.assistantId, ...order.threadMetadata },
+    request: toRequest(order, graph, answers),
+    queue: graph.queue,
+    multitask: order.multitask ?? 'enqueue',
+    ...(order.afterMs !== undefined && order.afterMs > 0 && { afterMs: order.afterMs }),
+    ...(order.chain !== undefined && { chain: order.chain }),
+    ...(order.idempotency && {
+      idempotency: {
+        key: order.idempotency.key,
+        bodyHash: hashOf([order.assistant, order.idempotency.body]),
+      },
+    }),
+  });
+  switch (result.outcome) {
+    case 'accepted':
+      // The outbox has the job: a bell that does not ring now is rung by a sweeper.
+      await services.doorbell.ring([result.job]).catch((error: unknown) => {
+        services.logger.warn({ err: error, runId: result.runId }, 'accepted; the queue will be told later');
+      });
+      return { runId: result.runId, thread, graph, repeated: result.repeated };
+    case 'conflict':
+      throw new Refusal(
+        'idempotency_conflict',
+        'This Idempotency-Key was used with another request; use a new key',
+        {
+          field: 'Idempotency-Key',
+        },
+      );
+    case 'no_thread':
+      throw new Refusal('not_found', `There is no thread "${thread}"; create it first`, {
+        field: 'thread_id',
+      });
+    case 'busy':
+      throw new Refusal('thread_busy', 'The thread is busy; try later, or use multitask_strategy "enqueue"', {
+        field: 'thread_id',
+      });
+    case 'stale':
+      throw new Refusal(
+        'stale',
+        'This answers no open question: it was answered already, superseded by a newer message, or never asked',
+        { field: 'command.resume' },
+      );
+  }
+}
+
+/** A retry that names no thread must find the one its first try made. */
+function newThreadId(order: RunOrder): string {
+  return order.idempotency ? derivedThreadId(order.tenant, order.idempotency.key) : randomUUID();
+}
+
+function toRequest(order: RunOrder, graph: CatalogEntry, answers: Answers | undefined): RunRequest {
+  const { update, goto } = order.command ?? {};
+  return {
+    kind: order.kind ?? 'graph',
+    graph: graph.graph,
+    assistantId: graph.assistantId,
+    input: answers ? undefined : (order.input ?? null),
+    command: update !== undefined || goto !== undefined ? { update, goto } : undefined,
+    answers: answers?.byQuestion,
+    resume: answers?.byInterrupt,
+    config: order.config,
+    context: order.context,
+    metadata: order.metadata,
+    streamModes: order.streamModes,
+    streamSubgraphs: order.streamSubgraphs,
+    interruptBefore: order.interruptBefore,
+    interruptAfter: order.interruptAfter,
+    recursionLimit: order.recursionLimit,
+    timeoutMs: order.timeoutMs,
+    checkpointId: order.checkpointId,
+    asNode: order.asNode,
+  };
+}
+
+/** Of a JSON value, whatever the order of its keys. */
+function hashOf(value: unknown): string {
+  const sorted = JSON.stringify(value, (_, one: unknown) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one,
+  );
+  return createHash('sha256')
+    .update(sorted ?? '')
+    .digest('base64url');
+}

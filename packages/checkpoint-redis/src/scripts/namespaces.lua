@@ -1,0 +1,2 @@
+-- Reply: the thread's checkpoint namespaces.
+return redis.call('ZRANGE', key_namespaces(), 0, -1)

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { jsonObject } from './json.ts';
+
+/** What a worker publishes of a graph it has loaded; stays when the worker is gone. */
+export const catalogEntry = z.object({
+  graph: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),
+  /** Changes when the graph's code changes. */
+  revision: z.string(),
+  /** Of the graph's default assistant: the UUIDv5 of the graph's name, as the LangGraph Agent Server makes it. */
+  assistantId: z.uuid(),
+  description: z.string(),
+  queue: z.string(),
+  /** JSON Schemas; null where the graph does not say. */
+  inputSchema: jsonObject.nullable(),
+  outputSchema: jsonObject.nullable(),
+  stateSchema: jsonObject.nullable(),
+  configSchema: jsonObject.nullable(),
+  contextSchema: jsonObject.nullable(),
+  /** Whether the state is a conversation: has a `messages` channel. */
+  conversational: z.boolean(),
+  /** Nodes and edges, as `Graph.toJSON()` of LangChain gives them. */
+  drawing: jsonObject,
+  /** Milliseconds since the epoch. */
+  publishedAt: z.int(),
+});
+export type CatalogEntry = z.infer<typeof catalogEntry>;

@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { runError } from './error.ts';
+import { json, jsonObject } from './json.ts';
+import { streamModes } from './stream-mode.ts';
+
+export const runStatuses = ['queued', 'running', 'interrupted', 'succeeded', 'failed', 'cancelled'] as const;
+export type RunStatus = (typeof runStatuses)[number];
+
+/** A run in one of these has its `end` event and never changes again. */
+export const endStatuses = ['interrupted', 'succeeded', 'failed', 'cancelled'] as const;
+export type EndStatus = (typeof endStatuses)[number];
+
+export function hasEnded(status: RunStatus): status is EndStatus {
+  return status !== 'queued' && status !== 'running';
+}
+
+/**
+ * What a run does in its turn on the thread: execute the graph, edit the thread's state through the graph,
+ * or delete the thread.
+ */
+export const runKinds = ['graph', 'update_state', 'delete_thread'] as const;
+export type RunKind = (typeof runKinds)[number];
+
+/** What to do when the thread is busy; `enqueue` unless told. As the LangGraph Agent Server defines them. */
+export const multitaskStrategies = ['enqueue', 'reject', 'interrupt', 'rollback'] as const;
+export type MultitaskStrategy = (typeof multitaskStrategies)[number];
+
+const nodeNames = z.union([z.literal('*'), z.array(z.string())]);
+
+/** What a caller asked for. Stored whole with the run and never changed. */
+export const runRequest = z.object({
+  kind: z.enum(runKinds),
+  graph: z.string(),
+  assistantId: z.string(),
+  /** Absent for an answer, null to continue from the head checkpoint. */
+  input: json.optional(),
+  /** LangGraph's `Command`, without `resume`: answers are keyed by question in `answers`. */
+  command: z.object({ update: json.optional(), goto: json.optional() }).optional(),
+  /** Question id → answer. */
+  answers: z.record(z.string(), json).optional(),
+  /** LangGraph's interrupt id → answer, for the questions of `answers` that are interrupts. */
+  resume: z.record(z.string(), json).optional(),
+  config: z
+    .object({
+      configurable: jsonObject.optional(),
+      tags: z.array(z.string()).optional(),
+    })
+    .optional(),
+  context: jsonObject.optional(),
+  metadata: jsonObject.optional(),
+  streamModes: z.array(z.enum(streamModes)),
+  streamSubgraphs: z.boolean().optional(),
+  interruptBefore: nodeNames.optional(),
+  interruptAfter: nodeNames.optional(),
+  /** Steps the run may take over all its attempts. */
+  recursionLimit: z.int().positive().optional(),
+  /** Milliseconds the run may execute over all its attempts. */
+  timeoutMs: z.int().positive().optional(),
+  /** Start from this checkpoint of the thread, not from its head. */
+  checkpointId: z.string().optional(),
+  /** For `update_state`: the node in whose name the state is edited. */
+  asNode: z.string().optional(),
+});
+export type RunRequest = z.infer<typeof runRequest>;
+
+/** One thing a parked run asks. */
+export const question = z.object({
+  /** Never given to another question. */
+  id: z.string(),
+  kind: z.enum(['interrupt', 'breakpoint']),
+  /** The node that asks, or before or after which the breakpoint stands. */
+  node: z.string(),
+  /** LangGraph's own id of the interrupt; it can come back when a node asks twice. */
+  interruptId: z.string().optional(),
+  /** What the node handed to `interrupt()`. */
+  value: json.optional(),
+});
+export type Question = z.infer<typeof question>;
+
+export const RUN_RECORD_VERSION = 1;
+
+/** A run as Redis holds it. Times are milliseconds since the epoch, by the clock of Redis. */
+export const runRecord = z.object({
+  version: z.literal(RUN_RECORD_VERSION),
+  id: z.string(),
+  tenant: z.string(),
+  thread: z.string(),
+  chain: z.string(),
+  queue: z.string(),
+  status: z.enum(runStatuses),
+  request: runRequest,
+  /** Tries so far, the one at work included. */
+  attempt: z.int(),
+  createdAt: z.int(),
+  updatedAt: z.int(),
+  startedAt: z.int().optional(),
+  endedAt: z.int().optional(),
+  /** Number of the newest event. */
+  seq: z.int(),
+  /** The checkpoint the run started from; empty when the thread had none. Absent before the first attempt. */
+  base: z.string().optional(),
+  /** The thread's head checkpoint when the run ended. */
+  checkpoint: z.string().optional(),
+  /** The agent's answer in words, when it gave one. */
+  answer: z.string().optional(),
+  error: runError.optional(),
+  questions: z.array(question).optional(),
+  /** Somebody asked the run to stop. */
+  cancelRequested: z.boolean(),
+});
+export type RunRecord = z.infer<typeof runRecord>;

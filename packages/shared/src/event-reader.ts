@@ -1,0 +1,135 @@
+import type { Redis } from 'ioredis';
+import type { RunEvent } from './contract/event.ts';
+import { eventId } from './contract/event.ts';
+import { hasEnded, type RunStatus } from './contract/run.ts';
+import type { EventHub } from './event-hub.ts';
+import type { Keys } from './keys.ts';
+import { partitionOfRun } from './partition.ts';
+
+const PAGE = 256;
+
+/** A nudge can be lost only with the connection, which is noticed; this is for what we have not thought of. */
+const LOOK_AGAIN_MS = 15_000;
+
+/** Reads runs' streams from Redis, from any process. */
+export class EventReader {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #hub: EventHub;
+
+  constructor(redis: Redis, keys: Keys, hub: EventHub) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#hub = hub;
+  }
+
+  /**
+   * A run's events after the given one, then each as it comes, up to and with `end`.
+   *
+   * When what follows `after` cannot be given (trimmed, expired, or rolled back with Redis), a `gap` event comes
+   * first, with number 0, and then all that is still there. Ends quietly when `signal` aborts or the run expires.
+   */
+  async *follow(
+    runId: string,
+    options: { after?: { seq: number; token: number } | undefined; signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<RunEvent, void> {
+    const { signal } = options;
+    const root = this.#root(runId);
+    if (!root) return;
+    const key = this.#keys.events(root, runId);
+    const watch = this.#hub.watch(runId);
+    try {
+      await watch.ready;
+      let last = options.after ?? { seq: 0, token: 0 };
+      let check = options.after !== undefined;
+      while (!signal?.aborted) {
+        if (check && last.seq > 0 && !(await this.#stillThere(key, last))) {
+          const [first] = await this.#page(key, 0, 1);
+          yield gap(last, first?.seq ?? 1);
+          last = { seq: first ? first.seq - 1 : 0, token: 0 };
+        }
+        check = false;
+        const page = await this.#page(key, last.seq, PAGE);
+        for (const event of page) {
+          if (signal?.aborted) return;
+          if (event.seq !== last.seq + 1) yield gap(last, event.seq);
+          yield event;
+          last = event;
+          if (event.name === 'end') return;
+        }
+        if (page.length === PAGE) continue;
+        const nudge = await watch.next({ signal, timeoutMs: LOOK_AGAIN_MS });
+        check = nudge?.resubscribed ?? false;
+        if (!nudge && !signal?.aborted && (await this.#isOver(root, runId, key, last.seq))) return;
+      }
+    } finally {
+      watch.close();
+    }
+  }
+
+  /**
+   * Waits until a run has ended, `timeoutMs` at most.
+   *
+   * @returns its status then; undefined when there is no such run
+   */
+  async waitForEnd(
+    runId: string,
+    options: { timeoutMs: number; signal?: AbortSignal | undefined },
+  ): Promise<RunStatus | undefined> {
+    const root = this.#root(runId);
+    if (!root) return undefined;
+    const deadline = Date.now() + options.timeoutMs;
+    const watch = this.#hub.watch(runId);
+    try {
+      await watch.ready;
+      for (;;) {
+        const status = (await this.#redis.hget(this.#keys.run(root, runId), 'status')) as RunStatus | null;
+        if (!status) return undefined;
+        const left = deadline - Date.now();
+        if (hasEnded(status) || left <= 0 || options.signal?.aborted) return status;
+        let nudge = await watch.next({ signal: options.signal, timeoutMs: Math.min(left, LOOK_AGAIN_MS) });
+        while (nudge && !nudge.ended && !nudge.resubscribed) {
+          nudge = await watch.next({
+            signal: options.signal,
+            timeoutMs: Math.min(deadline - Date.now(), LOOK_AGAIN_MS),
+          });
+        }
+      }
+    } finally {
+      watch.close();
+    }
+  }
+
+  #root(runId: string): string | undefined {
+    const partition = partitionOfRun(runId);
+    return partition === undefined ? undefined : this.#keys.root(partition);
+  }
+
+  async #page(key: string, after: number, count: number): Promise<RunEvent[]> {
+    const entries = await this.#redis.xrange(key, `(${after}-0`, '+', 'COUNT', count);
+    return entries.map(([id, [, name = '', , data = '', , token = '0']]) => ({
+      seq: Number.parseInt(id, 10),
+      token: Number(token),
+      name,
+      data,
+    }));
+  }
+
+  async #stillThere(key: string, event: { seq: number; token: number }): Promise<boolean> {
+    const [found] = await this.#page(key, event.seq - 1, 1);
+    return found?.seq === event.seq && found.token === event.token;
+  }
+
+  /** Whether no event will come: the run is gone, or its `end` is behind us. */
+  async #isOver(root: string, runId: string, key: string, last: number): Promise<boolean> {
+    const [status, newest] = await Promise.all([
+      this.#redis.hget(this.#keys.run(root, runId), 'status'),
+      this.#page(key, last, 1),
+    ]);
+    return newest.length === 0 && (!status || hasEnded(status as RunStatus));
+  }
+}
+
+function gap(after: { seq: number; token: number }, next: number): RunEvent {
+  return { seq: 0, token: 0, name: 'gap', data: JSON.stringify({ after: eventId(after), next }) };
+}

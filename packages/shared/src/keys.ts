@@ -1,0 +1,104 @@
+/**
+ * Every key name of Millrace, for TypeScript and for the Lua scripts.
+ *
+ * A partition's keys share the hash tag of its root, so that each script stays within one slot of Redis
+ * Cluster; BullMQ's prefix and the catalog have tags of their own.
+ */
+
+/** Part of each partition's keys: field name in `keys` → text between the root and the id. */
+const records = {
+  run: ':run:',
+  events: ':events:',
+  chain: ':chain:',
+  thread: ':thread:',
+  mailbox: ':mailbox:',
+  lease: ':lease:',
+  threadRuns: ':runs:',
+  idempotency: ':idem:',
+} as const;
+
+/** Sorted sets of which each partition has one. */
+const indexes = {
+  outbox: ':outbox',
+  leases: ':leases',
+  due: ':due',
+  expiry: ':expiry',
+} as const;
+
+export const DEFAULT_PREFIX = 'millrace';
+
+/** Builds the names under one prefix. A prefix is a namespace: two that differ share nothing. */
+export class Keys {
+  readonly prefix: string;
+
+  constructor(prefix: string = DEFAULT_PREFIX) {
+    this.prefix = prefix;
+  }
+
+  /** What all of a partition's names begin with; scripts take it as their one key. */
+  root(partition: number): string {
+    return `${this.prefix}:{${partition}}`;
+  }
+
+  events(root: string, runId: string): string {
+    return root + records.events + runId;
+  }
+
+  run(root: string, runId: string): string {
+    return root + records.run + runId;
+  }
+
+  chain(root: string, chainId: string): string {
+    return root + records.chain + chainId;
+  }
+
+  thread(root: string, threadKey: string): string {
+    return root + records.thread + threadKey;
+  }
+
+  threadRuns(root: string, threadKey: string): string {
+    return root + records.threadRuns + threadKey;
+  }
+
+  outbox(root: string): string {
+    return root + indexes.outbox;
+  }
+
+  /** Prefix of everything BullMQ stores. */
+  queuePrefix(): string {
+    return `{${this.prefix}}`;
+  }
+
+  catalog(): string {
+    return `${this.prefix}:catalog`;
+  }
+
+  /** Pub/sub channel on which a run's new event numbers are called out. */
+  eventChannel(runId: string): string {
+    return `${this.prefix}:events:${runId}`;
+  }
+
+  /** Pub/sub channel on which workers hear of runs to be stopped. */
+  cancelChannel(): string {
+    return `${this.prefix}:cancel`;
+  }
+
+  /** What a gateway sends to itself to see that its subscription is alive. */
+  pingChannel(instance: string): string {
+    return `${this.prefix}:ping:${instance}`;
+  }
+}
+
+/** How a thread is named within its partition. Both parts are the caller's text: nothing of it is syntax. */
+export function threadKey(tenant: string, threadId: string): string {
+  return `${encodeURIComponent(tenant)}/${encodeURIComponent(threadId)}`;
+}
+
+/** The same names for Lua: `key.run(id)`, `key.outbox()`, …, with `root` as a local of the script. */
+export const luaKeys = [
+  'local key = {}',
+  ...Object.entries(records).map(
+    ([name, part]) => `function key.${name}(id) return root .. '${part}' .. id end`,
+  ),
+  ...Object.entries(indexes).map(([name, part]) => `function key.${name}() return root .. '${part}' end`),
+].join('\n');

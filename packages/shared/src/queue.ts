@@ -1,0 +1,86 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+import type { Job, RunStore } from './run-store.ts';
+
+/** What a job of ours carries; all else is in the run's record. */
+export interface JobData {
+  runId: string;
+}
+
+/**
+ * Options of every job. One try and no trace: BullMQ is the doorbell, and the run's record is the truth.
+ */
+const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true } as const;
+
+/** Demand of one queue, in runs. */
+export interface Demand {
+  /** In the queue, with no worker yet. */
+  waiting: number;
+  /** With a worker. */
+  active: number;
+  /** Ready, and not in the queue yet. */
+  unrung: number;
+  /** What autoscaling follows; 0 while the queue is paused. */
+  demand: number;
+  /** Seconds the longest waiting job has waited; 0 when none waits. */
+  oldestWaitSeconds: number;
+}
+
+/** Puts ready runs into BullMQ, and reads from there how much work there is. */
+export class Doorbell {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #store: RunStore;
+  readonly #queues = new Map<string, Queue<JobData>>();
+
+  constructor(redis: Redis, store: RunStore) {
+    this.#redis = redis;
+    this.#keys = store.keys;
+    this.#store = store;
+  }
+
+  /** Rings for ready runs, then takes them out of the outbox. Ringing twice for one job is ringing once. */
+  async ring(jobs: (Job | undefined)[]): Promise<void> {
+    const ready = jobs.filter((job) => job !== undefined);
+    if (ready.length === 0) return;
+    await Promise.all(
+      ready.map((job) =>
+        this.#queue(job.queue).add('run', { runId: job.id.slice(0, 36) }, { ...jobOptions, jobId: job.id }),
+      ),
+    );
+    await this.#store.rung(ready);
+  }
+
+  async demand(queue: string, unrung: number): Promise<Demand> {
+    const q = this.#queue(queue);
+    const [counts, paused, oldest] = await Promise.all([
+      q.getJobCounts('wait', 'prioritized', 'active'),
+      q.isPaused(),
+      q.getJobs(['wait', 'prioritized'], 0, 0, true),
+    ]);
+    const waiting = (counts.wait ?? 0) + (counts.prioritized ?? 0);
+    const active = counts.active ?? 0;
+    const since = oldest[0]?.timestamp;
+    return {
+      waiting,
+      active,
+      unrung,
+      demand: paused ? 0 : waiting + active + unrung,
+      oldestWaitSeconds: since === undefined ? 0 : Math.max(0, (Date.now() - since) / 1000),
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+  }
+
+  #queue(name: string): Queue<JobData> {
+    let queue = this.#queues.get(name);
+    if (!queue) {
+      queue = new Queue<JobData>(name, { connection: this.#redis, prefix: this.#keys.queuePrefix() });
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+}

@@ -1,0 +1,111 @@
+import type { Cluster, Redis } from 'ioredis';
+import { type RunRecord, runRecord } from './contract/run.ts';
+import { type ChainRecord, chainRecord, type ThreadRecord, threadRecord } from './contract/thread.ts';
+import { type Keys, threadKey } from './keys.ts';
+import { partitionOfRun, partitionOfThread } from './partition.ts';
+import type { Scripts } from './scripts/index.ts';
+
+/** Looks at runs, threads and chains. What belongs to another tenant is not there. */
+export class RunReader {
+  readonly #redis: Redis | Cluster;
+  readonly #keys: Keys;
+  readonly #scripts: Scripts;
+
+  constructor(redis: Redis | Cluster, keys: Keys, scripts: Scripts) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#scripts = scripts;
+  }
+
+  /** @returns undefined when there is none, or it is another tenant's. */
+  async run(tenant: string, runId: string): Promise<RunRecord | undefined> {
+    const root = this.#rootOf(runId);
+    if (!root) return undefined;
+    const fields = await this.#redis.hgetall(this.#keys.run(root, runId));
+    if (fields.tenant !== tenant) return undefined;
+    return runRecord.parse(decodeRun(fields));
+  }
+
+  /** A thread's runs, newest first. */
+  async runsOfThread(
+    tenant: string,
+    thread: string,
+    page: { limit: number; offset: number },
+  ): Promise<RunRecord[]> {
+    const key = this.#keys.threadRuns(this.#keys.root(partitionOfThread(thread)), threadKey(tenant, thread));
+    const ids = await this.#redis.zrange(key, page.offset, page.offset + page.limit - 1, 'REV');
+    const runs = await Promise.all(ids.map((id) => this.run(tenant, id)));
+    const expired = ids.filter((_, i) => !runs[i]);
+    if (expired.length > 0) await this.#redis.zrem(key, ...expired);
+    return runs.filter((run) => run !== undefined && run.request.kind === 'graph') as RunRecord[];
+  }
+
+  /** @returns undefined when there is none, it is being deleted, or it is another tenant's. */
+  async thread(tenant: string, thread: string): Promise<ThreadRecord | undefined> {
+    const root = this.#keys.root(partitionOfThread(thread));
+    const [flat, waiting] = (await this.#scripts.thread_view(root, threadKey(tenant, thread))) as [
+      string[],
+      number,
+    ];
+    const fields = Object.fromEntries(pairs(flat));
+    if (!fields.id || fields.deleting) return undefined;
+    const status =
+      waiting > 0
+        ? 'busy'
+        : fields.parked
+          ? 'interrupted'
+          : fields.lastStatus === 'failed'
+            ? 'error'
+            : 'idle';
+    return threadRecord.parse({
+      id: fields.id,
+      tenant: fields.tenant,
+      status,
+      createdAt: Number(fields.createdAt),
+      updatedAt: Number(fields.updatedAt),
+      metadata: JSON.parse(fields.metadata ?? '{}'),
+      parked: fields.parked,
+      throwaway: fields.throwaway === '1',
+    });
+  }
+
+  /** @returns undefined when there is none, or it is another tenant's. */
+  async chain(tenant: string, chainId: string): Promise<ChainRecord | undefined> {
+    const root = this.#rootOf(chainId);
+    if (!root) return undefined;
+    const fields = await this.#redis.hgetall(this.#keys.chain(root, chainId));
+    if (fields.tenant !== tenant) return undefined;
+    return chainRecord.parse({ ...fields, questions: JSON.parse(fields.questions ?? '[]') });
+  }
+
+  #rootOf(runId: string): string | undefined {
+    const partition = partitionOfRun(runId);
+    return partition === undefined ? undefined : this.#keys.root(partition);
+  }
+}
+
+function decodeRun(fields: Record<string, string>): unknown {
+  const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+  const parsed = (text: string | undefined) => (text === undefined ? undefined : JSON.parse(text));
+  return {
+    ...fields,
+    version: number(fields.version),
+    request: parsed(fields.request),
+    attempt: number(fields.attempt),
+    createdAt: number(fields.createdAt),
+    updatedAt: number(fields.updatedAt),
+    startedAt: number(fields.startedAt),
+    endedAt: number(fields.endedAt),
+    seq: number(fields.seq),
+    error: parsed(fields.error),
+    questions: parsed(fields.questions),
+    cancelRequested: fields.cancel !== undefined,
+  };
+}
+
+/** Redis's flat list of names and values, two by two. */
+export function pairs(flat: string[]): [string, string][] {
+  const result: [string, string][] = [];
+  for (let i = 0; i + 1 < flat.length; i += 2) result.push([flat[i] ?? '', flat[i + 1] ?? '']);
+  return result;
+}

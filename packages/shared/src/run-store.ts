@@ -1,0 +1,418 @@
+import type { Cluster, Redis } from 'ioredis';
+import type { RunError } from './contract/error.ts';
+import type { EndEvent, NewEvent } from './contract/event.ts';
+import type { JsonObject } from './contract/json.ts';
+import {
+  type EndStatus,
+  type MultitaskStrategy,
+  type Question,
+  RUN_RECORD_VERSION,
+  type RunRequest,
+  runRequest,
+} from './contract/run.ts';
+import { Keys, threadKey } from './keys.ts';
+import { newRunId, PARTITIONS, partitionOfRun, partitionOfThread } from './partition.ts';
+import { pairs, RunReader } from './run-reader.ts';
+import { loadScripts, type Scripts } from './scripts/index.ts';
+
+/** A ready run's place in the queue: what {@link Doorbell} adds to BullMQ. */
+export interface Job {
+  /** `<run id>-<delivery>`. */
+  id: string;
+  queue: string;
+}
+
+/** The right to write to a thread, as a holder proves it. */
+export interface Lease {
+  token: number;
+  nonce: string;
+}
+
+export interface Submission {
+  tenant: string;
+  thread: string;
+  /** Make the thread when there is none; otherwise that is `no_thread`. */
+  createThread: boolean;
+  /** The thread is made for this run and goes with it. */
+  throwaway?: boolean;
+  threadMetadata?: JsonObject;
+  request: RunRequest;
+  queue: string;
+  multitask: MultitaskStrategy;
+  /** Milliseconds before the run takes its place in the mailbox. */
+  afterMs?: number;
+  /** The chain whose questions `request.answers` answers; the thread's parked one when absent. */
+  chain?: string;
+  idempotency?: { key: string; bodyHash: string };
+}
+
+export type SubmitResult =
+  | { outcome: 'accepted'; runId: string; job: Job | undefined; repeated: boolean }
+  | { outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' };
+
+export interface Claim {
+  outcome: 'claimed';
+  lease: Lease;
+  runId: string;
+  attempt: number;
+  tenant: string;
+  thread: string;
+  chain: string;
+  /** Undefined before the first attempt has begun; empty when the thread had no checkpoint then. */
+  base: string | undefined;
+  request: RunRequest;
+  /** What earlier attempts used up. */
+  usedMs: number;
+  usedSteps: number;
+  /** Milliseconds since the epoch, by Redis. */
+  createdAt: number;
+  startedAt: number;
+}
+
+export type ClaimResult =
+  | Claim
+  /** Over, not its turn, or held by a worker that is alive: nothing to do. */
+  | { outcome: 'over' | 'not_head' | 'leased' }
+  /** The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. */
+  | { outcome: 'ended'; job: Job | undefined };
+
+/** `cancel`: the write was taken, and somebody asked the run to stop. */
+export type HoldResult = 'ok' | 'lost' | 'cancel';
+
+export interface Finish {
+  status: EndStatus;
+  /** The head checkpoint the outcome was read from. */
+  checkpoint?: string;
+  answer?: string;
+  error?: RunError;
+  questions?: Question[];
+}
+
+export interface Retention {
+  /** Milliseconds that ended runs, their events and idempotency records are kept; 0 keeps. */
+  runsMs: number;
+  /** Milliseconds after its last use that a thread is kept; 0 keeps. */
+  threadsMs: number;
+}
+
+const IDEMPOTENCY_MS = 24 * 3600 * 1000;
+
+/**
+ * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them.
+ *
+ * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
+ * happened or not, and may be asked again.
+ */
+export class RunStore {
+  readonly keys: Keys;
+  readonly read: RunReader;
+  readonly #redis: Redis | Cluster;
+  readonly #scripts: Scripts;
+  readonly #retention: Retention;
+
+  constructor(redis: Redis | Cluster, options: { keys?: Keys; retention?: Retention } = {}) {
+    this.keys = options.keys ?? new Keys();
+    this.#redis = redis;
+    this.#scripts = loadScripts(redis, this.keys.prefix);
+    this.read = new RunReader(redis, this.keys, this.#scripts);
+    this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
+  }
+
+  /** Accepts a run, once per idempotency key. Ring `job`, if any: the sweeper will otherwise, later. */
+  async submit(s: Submission): Promise<SubmitResult> {
+    const partition = partitionOfThread(s.thread);
+    const key = threadKey(s.tenant, s.thread);
+    const envelope = {
+      version: RUN_RECORD_VERSION,
+      run: newRunId(partition),
+      tenant: s.tenant,
+      thread: s.thread,
+      threadKey: key,
+      createThread: s.createThread,
+      throwaway: s.throwaway ?? false,
+      threadTtlMs: s.throwaway ? this.#retention.runsMs : this.#retention.threadsMs,
+      retentionMs: this.#retention.runsMs,
+      kind: s.request.kind,
+      queue: s.queue,
+      multitask: s.multitask,
+      afterMs: s.afterMs,
+      chain: s.chain,
+      answers: s.request.answers && Object.keys(s.request.answers),
+      idempotencyKey: s.idempotency && `${key}/${encodeURIComponent(s.idempotency.key)}`,
+      bodyHash: s.idempotency?.bodyHash,
+      idempotencyTtlMs: IDEMPOTENCY_MS,
+    };
+    const reply = (await this.#scripts.submit(
+      this.keys.root(partition),
+      JSON.stringify(envelope),
+      JSON.stringify(s.request),
+      JSON.stringify(s.threadMetadata ?? {}),
+    )) as ['accepted' | 'conflict' | 'no_thread' | 'busy' | 'stale', string, string[], string?];
+    if (reply[0] !== 'accepted') return { outcome: reply[0] };
+    return { outcome: 'accepted', runId: reply[1], job: toJob(reply[2]), repeated: reply[3] === 'repeated' };
+  }
+
+  /**
+   * Takes the lease of a run's thread.
+   *
+   * @param store the checkpoint store's fence token and head checkpoint, read just before
+   */
+  async claim(
+    runId: string,
+    by: { worker: string; nonce: string; leaseMs: number; crashBudget: number },
+    store: { token: number; head: string },
+  ): Promise<ClaimResult> {
+    const root = this.#rootOf(runId);
+    if (!root) return { outcome: 'over' };
+    const reply = (await this.#scripts.claim(
+      root,
+      runId,
+      by.worker,
+      by.nonce,
+      by.leaseMs,
+      store.token,
+      store.head,
+      by.crashBudget,
+    )) as [string, ...unknown[]];
+    if (reply[0] === 'ended') return { outcome: 'ended', job: toJob(reply[1] as string[]) };
+    if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' };
+    const [
+      ,
+      token,
+      attempt,
+      ,
+      chain,
+      tenant,
+      thread,
+      base,
+      request,
+      usedMs,
+      usedSteps,
+      createdAt,
+      startedAt,
+    ] = reply as [string, string, number, string, ...(string | null)[]];
+    return {
+      outcome: 'claimed',
+      lease: { token: Number(token), nonce: by.nonce },
+      runId,
+      attempt: Number(attempt),
+      chain: chain ?? '',
+      tenant: tenant ?? '',
+      thread: thread ?? '',
+      base: base ?? undefined,
+      request: runRequest.parse(JSON.parse(request ?? '')),
+      usedMs: Number(usedMs ?? 0),
+      usedSteps: Number(usedSteps ?? 0),
+      createdAt: Number(createdAt),
+      startedAt: Number(startedAt),
+    };
+  }
+
+  /** Notes from which checkpoint the run started (`base`, kept from the first attempt) and goes on (`head`). */
+  async begin(runId: string, lease: Lease, from: { base: string; head: string }): Promise<'ok' | 'lost'> {
+    return (await this.#scripts.begin(
+      this.#mustRoot(runId),
+      runId,
+      lease.token,
+      lease.nonce,
+      from.base,
+      from.head,
+    )) as 'ok' | 'lost';
+  }
+
+  /** @param firstOrdinal counts a lease's events from 1; a re-sent call with the same one changes nothing */
+  async emit(runId: string, lease: Lease, firstOrdinal: number, events: NewEvent[]): Promise<HoldResult> {
+    return (await this.#scripts.emit(
+      this.#mustRoot(runId),
+      runId,
+      lease.token,
+      lease.nonce,
+      firstOrdinal,
+      ...events.flatMap((event) => [event.name, event.data]),
+    )) as HoldResult;
+  }
+
+  /** Renews leases, one script per partition, all sent at once. Results are in the order of `held`. */
+  async renew(
+    leaseMs: number,
+    held: { runId: string; lease: Lease; usedMs: number; usedSteps: number }[],
+  ): Promise<HoldResult[]> {
+    const byRoot = groupBy(held, (one) => this.#mustRoot(one.runId));
+    const results = new Map<string, HoldResult>();
+    await Promise.all(
+      [...byRoot].map(async ([root, group]) => {
+        const args = group.flatMap((h) => [h.runId, h.lease.token, h.lease.nonce, h.usedMs, h.usedSteps]);
+        const reply = (await this.#scripts.renew(root, leaseMs, ...args)) as HoldResult[];
+        group.forEach((one, i) => {
+          results.set(one.runId, reply[i] ?? 'lost');
+        });
+      }),
+    );
+    return held.map((one) => results.get(one.runId) ?? 'lost');
+  }
+
+  /** Ends a run. `lost` when another holder's end stands; the winner that repeats the call hears `won` again. */
+  async finish(runId: string, lease: Lease, end: Finish): Promise<{ won: boolean; job: Job | undefined }> {
+    const event: EndEvent = { status: end.status, ...(end.error && { error: end.error }) };
+    const questions = end.questions ?? [];
+    const fields: string[] = [];
+    if (end.checkpoint !== undefined) fields.push('checkpoint', end.checkpoint);
+    if (end.answer !== undefined) fields.push('answer', end.answer);
+    if (end.error) fields.push('error', JSON.stringify(end.error));
+    if (questions.length > 0) fields.push('questions', JSON.stringify(questions));
+    const reply = (await this.#scripts.finish(
+      this.#mustRoot(runId),
+      runId,
+      lease.token,
+      lease.nonce,
+      end.status,
+      JSON.stringify(event),
+      JSON.stringify(questions),
+      JSON.stringify(questions.map((one) => one.id)),
+      ...fields,
+    )) as ['won' | 'lost', string[]?];
+    return { won: reply[0] === 'won', job: toJob(reply[1]) };
+  }
+
+  /** Gives an unfinished run back for another worker, after `delayMs`. Costs no crash. */
+  async handBack(
+    runId: string,
+    lease: Lease,
+    options: { delayMs: number; usedMs: number; usedSteps: number },
+  ): Promise<{ won: boolean; job: Job | undefined }> {
+    const reply = (await this.#scripts.hand_back(
+      this.#mustRoot(runId),
+      runId,
+      lease.token,
+      lease.nonce,
+      options.delayMs,
+      options.usedMs,
+      options.usedSteps,
+    )) as ['won' | 'lost', string[]?];
+    return { won: reply[0] === 'won', job: toJob(reply[1]) };
+  }
+
+  /**
+   * Asks a run to stop.
+   *
+   * - `ended`: it was waiting or its worker is gone, and has ended now; `fence`, when given, is the token to
+   *   raise at the checkpoint store, so that a worker that comes back finds it closed too
+   * - `asked`: it is at work, and will end soon
+   * - `over`: it had ended before
+   */
+  async cancel(
+    runId: string,
+    action: 'interrupt' = 'interrupt',
+  ): Promise<{
+    outcome: 'ended' | 'asked' | 'over' | 'gone';
+    job: Job | undefined;
+    fence: number | undefined;
+  }> {
+    const root = this.#rootOf(runId);
+    if (!root) return { outcome: 'gone', job: undefined, fence: undefined };
+    const [outcome, job, fence] = (await this.#scripts.cancel(root, runId, action)) as [
+      'ended' | 'asked' | 'over' | 'gone',
+      string[],
+      string,
+    ];
+    return { outcome, job: toJob(job), fence: fence ? Number(fence) : undefined };
+  }
+
+  /** What time alone brings about in one partition: runs that come due, leases that ran out, jobs unrung. */
+  async sweep(
+    partition: number,
+    options: { limit: number; ringAfterMs: number },
+  ): Promise<{ jobs: Job[]; expiredThreads: { tenant: string; thread: string }[] }> {
+    const root = this.keys.root(partition);
+    const [jobs, threads] = (await this.#scripts.sweep(
+      root,
+      options.limit,
+      options.ringAfterMs,
+    )) as string[][];
+    return {
+      jobs: pairs(jobs ?? []).map(([id, queue]) => ({ id, queue })),
+      expiredThreads: pairs(threads ?? []).map(([tenant, thread]) => ({ tenant, thread })),
+    };
+  }
+
+  /** The queue has these jobs now; the sweeper need not ring them. */
+  async rung(jobs: Job[]): Promise<void> {
+    const byRoot = groupBy(jobs, (job) => this.#mustRoot(job.id.slice(0, 36)));
+    await Promise.all(
+      [...byRoot].map(([root, group]) =>
+        this.#redis.zrem(this.keys.outbox(root), ...group.map((job) => job.id)),
+      ),
+    );
+  }
+
+  /** Jobs that are ready and not in the queue yet, counted by queue. */
+  async unrung(): Promise<Map<string, number>> {
+    const roots = Array.from({ length: PARTITIONS }, (_, partition) => this.keys.root(partition));
+    const members = await Promise.all(
+      roots.map((root) => this.#redis.zrange(this.keys.outbox(root), 0, 999)),
+    );
+    const counts = new Map<string, number>();
+    await Promise.all(
+      members.flatMap((jobs, i) =>
+        jobs.map(async (job) => {
+          const queue = await this.#redis.hget(this.keys.run(roots[i] ?? '', job.slice(0, 36)), 'queue');
+          if (queue) counts.set(queue, (counts.get(queue) ?? 0) + 1);
+        }),
+      ),
+    );
+    return counts;
+  }
+
+  /** @returns `created`, `exists`, or `deleting` while a thread of that name is being deleted. */
+  async createThread(
+    tenant: string,
+    thread: string,
+    metadata: JsonObject,
+  ): Promise<'created' | 'exists' | 'deleting'> {
+    return (await this.#scripts.create_thread(
+      this.keys.root(partitionOfThread(thread)),
+      threadKey(tenant, thread),
+      tenant,
+      thread,
+      JSON.stringify(metadata),
+      this.#retention.threadsMs,
+    )) as 'created' | 'exists' | 'deleting';
+  }
+
+  /** Replaces a thread's metadata. */
+  async setThreadMetadata(tenant: string, thread: string, metadata: JsonObject): Promise<void> {
+    const root = this.keys.root(partitionOfThread(thread));
+    await this.#redis.hset(
+      this.keys.thread(root, threadKey(tenant, thread)),
+      'metadata',
+      JSON.stringify(metadata),
+    );
+  }
+
+  #rootOf(runId: string): string | undefined {
+    const partition = partitionOfRun(runId);
+    return partition === undefined ? undefined : this.keys.root(partition);
+  }
+
+  #mustRoot(runId: string): string {
+    const root = this.#rootOf(runId);
+    if (!root) throw new Error(`Not a run id: ${runId}`);
+    return root;
+  }
+}
+
+function toJob(reply: string[] | undefined): Job | undefined {
+  const [id, queue] = reply ?? [];
+  return id !== undefined && queue !== undefined ? { id, queue } : undefined;
+}
+
+function groupBy<T>(items: T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}

@@ -1,0 +1,8 @@
+-- The holder has read the head checkpoint and starts to work. ARGV: run, token, nonce, base, head.
+-- The base is set once: later attempts start from the first one's.
+
+local run_id, token, nonce, base, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if not holds(run_id, token, nonce) then return 'lost' end
+redis.call('HSETNX', key.run(run_id), 'base', base)
+redis.call('HSET', key.run(run_id), 'head', head)
+return 'ok'

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import type { Cluster, Redis } from 'ioredis';
+import { luaKeys } from '../keys.ts';
+
+const names = [
+  'submit',
+  'claim',
+  'begin',
+  'emit',
+  'renew',
+  'finish',
+  'hand_back',
+  'cancel',
+  'sweep',
+  'thread_view',
+  'create_thread',
+] as const;
+type ScriptName = (typeof names)[number];
+
+const read = (name: string) => readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8');
+
+/** The whole text of a script: the names of the keys, what all scripts share, and its own part. */
+function source(name: ScriptName, prefix: string, prelude: string): string {
+  // The prefix is the operator's plain text; a JSON string without escapes is a Lua string.
+  return [
+    `local root = KEYS[1]`,
+    `local prefix = ${JSON.stringify(prefix)}`,
+    luaKeys,
+    prelude,
+    read(name),
+  ].join('\n');
+}
+
+export type Script = (root: string, ...args: (string | number)[]) => Promise<unknown>;
+export type Scripts = Record<ScriptName, Script>;
+
+/**
+ * Makes the scripts callable on a connection. Each takes a partition's root as its one key, so that Redis
+ * Cluster can route it, and touches that partition alone.
+ */
+export function loadScripts(redis: Redis | Cluster, prefix: string): Scripts {
+  const prelude = read('prelude');
+  const scripts = {} as Scripts;
+  for (const name of names) {
+    // One connection may serve several prefixes (tests do).
+    const command = `millrace_${name}_${prefix}`;
+    redis.defineCommand(command, { numberOfKeys: 1, lua: source(name, prefix, prelude) });
+    const call = Reflect.get(redis, command) as Script;
+    scripts[name] = (root, ...args) => call.call(redis, root, ...args);
+  }
+  return scripts;
+}

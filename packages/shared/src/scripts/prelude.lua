@@ -1,0 +1,144 @@
+-- Shared by every script: time, events, and the three moves that change who may run.
+-- `root`, `prefix` and `key` come before this text (see index.ts).
+
+local TERMINAL = { interrupted = true, succeeded = true, failed = true, cancelled = true }
+
+local function time_us()
+  local t = redis.call('TIME')
+  return t[1] * 1000000 + t[2]
+end
+
+-- Lua prints large numbers as 1.7e+15, and no reader would take them back.
+local function int(n) return string.format('%.0f', n) end
+
+local NOW_US = time_us()
+local NOW_MS = math.floor(NOW_US / 1000)
+
+-- Streams are cut from the front past this many bytes; readers then get a gap.
+local STREAM_BYTES = 16 * 1024 * 1024
+local EVENT_OVERHEAD_BYTES = 64
+
+local function append_event(run_id, token, name, data)
+  local run, events = key.run(run_id), key.events(run_id)
+  local seq = redis.call('HINCRBY', run, 'seq', 1)
+  redis.call('XADD', events, seq .. '-0', 'n', name, 'd', data, 'k', int(token))
+  local bytes = redis.call('HINCRBY', run, 'bytes', #data + EVENT_OVERHEAD_BYTES)
+  while bytes > STREAM_BYTES do
+    local oldest = redis.call('XRANGE', events, '-', '+', 'COUNT', 1)[1]
+    if not oldest or oldest[1] == seq .. '-0' then break end
+    redis.call('XDEL', events, oldest[1])
+    bytes = redis.call('HINCRBY', run, 'bytes', -(#oldest[2][4] + EVENT_OVERHEAD_BYTES))
+  end
+  return seq
+end
+
+-- Only the number goes out, with a mark on the last: Redis cuts off subscribers that fall 32 MB behind.
+local function call_out(run_id, seq, ended)
+  redis.call('PUBLISH', prefix .. ':events:' .. run_id, seq .. (ended and '!' or ''))
+end
+
+local function head_of(thread_key)
+  return redis.call('LINDEX', key.mailbox(thread_key), 0)
+end
+
+-- A run that may execute now gets a delivery of its own; the outbox keeps it until the queue has it.
+-- Returns what the caller needs to ring: job id and queue.
+local function ready(run_id)
+  local run = key.run(run_id)
+  local delivery = redis.call('HINCRBY', run, 'delivery', 1)
+  local job = run_id .. '-' .. delivery
+  redis.call('ZADD', key.outbox(), NOW_MS, job)
+  return { job, redis.call('HGET', run, 'queue') }
+end
+
+local function promote(thread_key)
+  local head = head_of(thread_key)
+  if not head then return {} end
+  return ready(head)
+end
+
+-- The retention of a finished run, as its submitter's gateway has it; 0 keeps.
+local function retain(run_id, chain_id)
+  local ms = tonumber(redis.call('HGET', key.run(run_id), 'retention') or '0')
+  if ms <= 0 then return end
+  redis.call('PEXPIRE', key.run(run_id), ms)
+  redis.call('PEXPIRE', key.events(run_id), ms)
+  if chain_id then redis.call('PEXPIRE', key.chain(chain_id), ms) end
+end
+
+local function touch_thread(thread_key)
+  local thread = key.thread(thread_key)
+  redis.call('HSET', thread, 'updatedAt', NOW_MS)
+  local ttl = tonumber(redis.call('HGET', thread, 'ttl') or '0')
+  if ttl > 0 then redis.call('ZADD', key.expiry(), NOW_MS + ttl, thread_key) end
+end
+
+-- Closes the parked chain of a thread, if any, in the given way.
+local function unpark(thread_key, state)
+  local thread = key.thread(thread_key)
+  local chain_id = redis.call('HGET', thread, 'parked')
+  if not chain_id then return nil end
+  redis.call('HDEL', thread, 'parked')
+  redis.call('HSET', key.chain(chain_id), 'state', state)
+  local newest = redis.call('HGET', key.chain(chain_id), 'newestRun')
+  if newest then retain(newest, chain_id) end
+  return chain_id
+end
+
+-- Ends a run: status, the one `end` event, out of the mailbox, next in line. The lease, if this run holds it,
+-- is given up: an empty nonce is nobody's, the token stays so that it can only grow.
+local function end_run(run_id, token, status, fields, end_data)
+  local run = key.run(run_id)
+  local thread_key, chain_id = unpack(redis.call('HMGET', run, 'threadKey', 'chain'))
+  redis.call('HSET', run, 'status', status, 'endedAt', NOW_MS, 'updatedAt', NOW_MS, unpack(fields))
+  local seq = append_event(run_id, token, 'end', end_data)
+  redis.call('ZREM', key.leases(), run_id)
+  redis.call('ZREM', key.due(), run_id)
+  local lease = key.lease(thread_key)
+  if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'nonce', '', 'run', '', 'deadline', 0) end
+  local was_head = head_of(thread_key) == run_id
+  redis.call('LREM', key.mailbox(thread_key), 1, run_id)
+  redis.call('HSET', key.thread(thread_key), 'lastStatus', status)
+  touch_thread(thread_key)
+  if status ~= 'interrupted' then
+    redis.call('HSET', key.chain(chain_id), 'state', status == 'cancelled' and 'cancelled' or 'ended')
+    retain(run_id, chain_id)
+  end
+  call_out(run_id, seq, true)
+  if was_head then return promote(thread_key) end
+  return {}
+end
+
+-- Stops a run. One that nobody holds ends here; one at work is asked to, and sees it at its next write.
+-- Returns outcome, job to ring, and the token that fences off a holder that is gone (to raise elsewhere too).
+local function cancel_run(run_id, action)
+  local run = key.run(run_id)
+  local status, thread_key, chain_id = unpack(redis.call('HMGET', run, 'status', 'threadKey', 'chain'))
+  if not status then return { 'gone' } end
+  if TERMINAL[status] then
+    if status == 'interrupted' and redis.call('HGET', key.thread(thread_key), 'parked') == chain_id then
+      unpark(thread_key, 'cancelled')
+      return { 'ended' }
+    end
+    return { 'over' }
+  end
+  local lease = key.lease(thread_key)
+  local holder, deadline, token = unpack(redis.call('HMGET', lease, 'run', 'deadline', 'token'))
+  if holder == run_id and tonumber(deadline) > NOW_MS then
+    redis.call('HSET', run, 'cancel', action)
+    redis.call('PUBLISH', prefix .. ':cancel', run_id)
+    return { 'asked' }
+  end
+  local fence = math.max(tonumber(token or '0') + 1, NOW_US)
+  if holder == run_id then redis.call('HSET', lease, 'token', int(fence)) end
+  local job = end_run(run_id, fence, 'cancelled', {}, '{"status":"cancelled"}')
+  return { 'ended', job, holder == run_id and int(fence) or '' }
+end
+
+-- Whether the caller still holds the thread. 'lost' also when there is no lease at all: fences outlive data.
+local function holds(run_id, token, nonce)
+  local thread_key = redis.call('HGET', key.run(run_id), 'threadKey')
+  if not thread_key then return false end
+  local lease = redis.call('HMGET', key.lease(thread_key), 'token', 'nonce', 'run')
+  return lease[1] == token and lease[2] == nonce and nonce ~= '' and lease[3] == run_id
+end

@@ -1,0 +1,94 @@
+-- Accepts a run. ARGV: envelope (JSON), request (JSON text, opaque), thread metadata (JSON text, opaque).
+-- Returns { outcome, run id, job, thread status … }; a retry of what was accepted gets the same run.
+
+local e = cjson.decode(ARGV[1])
+local thread, mailbox = key.thread(e.threadKey), key.mailbox(e.threadKey)
+
+if e.idempotencyKey then
+  local known = redis.call('HMGET', key.idempotency(e.idempotencyKey), 'run', 'hash')
+  if known[1] then
+    if known[2] == e.bodyHash then return { 'accepted', known[1], {}, 'repeated' } end
+    return { 'conflict', known[1] }
+  end
+end
+
+local exists = redis.call('EXISTS', thread) == 1
+if not exists and not e.createThread then return { 'no_thread' } end
+if exists and redis.call('HGET', thread, 'deleting') then return { 'no_thread' } end
+
+local chain_id = e.run
+local parked = redis.call('HGET', thread, 'parked')
+
+if e.answers then
+  if not parked or (e.chain and e.chain ~= parked) then return { 'stale' } end
+  chain_id = parked
+  local chain = key.chain(chain_id)
+  local open = {}
+  for _, id in ipairs(cjson.decode(redis.call('HGET', chain, 'questionIds') or '[]')) do open[id] = true end
+  for _, id in ipairs(e.answers) do
+    if not open[id] or redis.call('HEXISTS', chain, 'answer:' .. id) == 1 then return { 'stale' } end
+  end
+elseif redis.call('LLEN', mailbox) > 0 and e.multitask == 'reject' then
+  return { 'busy' }
+end
+
+if not exists then
+  redis.call('HSET', thread, 'id', e.thread, 'tenant', e.tenant, 'createdAt', NOW_MS, 'metadata', ARGV[3],
+    'ttl', e.threadTtlMs, 'throwaway', e.throwaway and '1' or '')
+end
+
+local jobs = {}
+if e.answers then
+  local chain = key.chain(chain_id)
+  for _, id in ipairs(e.answers) do redis.call('HSET', chain, 'answer:' .. id, e.run) end
+  redis.call('HDEL', thread, 'parked')
+  -- The run that asked is no longer what the chain waits for.
+  retain(redis.call('HGET', chain, 'newestRun'))
+elseif e.kind == 'graph' and not e.afterMs then
+  unpark(e.threadKey, 'superseded')
+end
+
+if e.multitask == 'interrupt' or e.kind == 'delete_thread' then
+  -- From the back, so that nothing is promoted that is about to be cancelled.
+  local waiting = redis.call('LRANGE', mailbox, 0, -1)
+  for i = #waiting, 1, -1 do cancel_run(waiting[i], 'interrupt') end
+end
+if e.kind == 'delete_thread' then
+  unpark(e.threadKey, 'cancelled')
+  redis.call('HSET', thread, 'deleting', '1')
+end
+
+redis.call('HSET', key.run(e.run),
+  'version', e.version, 'id', e.run, 'tenant', e.tenant, 'thread', e.thread, 'threadKey', e.threadKey,
+  'chain', chain_id, 'queue', e.queue, 'kind', e.kind, 'status', 'queued', 'attempt', 0, 'delivery', 0,
+  'crashes', 0, 'seq', 0, 'bytes', 0, 'createdAt', NOW_MS, 'updatedAt', NOW_MS,
+  'retention', e.retentionMs, 'answers', e.answers and '1' or '', 'request', ARGV[2])
+redis.call('HSET', key.chain(chain_id), 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
+  'state', 'open', 'newestRun', e.run)
+redis.call('PERSIST', key.chain(chain_id))
+redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
+if e.idempotencyKey then
+  redis.call('HSET', key.idempotency(e.idempotencyKey), 'run', e.run, 'hash', e.bodyHash)
+  redis.call('PEXPIRE', key.idempotency(e.idempotencyKey), e.idempotencyTtlMs)
+end
+touch_thread(e.threadKey)
+
+if e.afterMs then
+  redis.call('ZADD', key.due(), NOW_MS + e.afterMs, e.run)
+  return { 'accepted', e.run, {} }
+end
+
+-- An answer goes before what waits, but never before the run at work: that one keeps the head.
+local job = {}
+if e.answers then
+  local head = head_of(e.threadKey)
+  if head and redis.call('HGET', key.lease(e.threadKey), 'run') == head then
+    redis.call('LINSERT', mailbox, 'AFTER', head, e.run)
+  else
+    redis.call('LPUSH', mailbox, e.run)
+    job = ready(e.run)
+  end
+elseif redis.call('RPUSH', mailbox, e.run) == 1 then
+  job = ready(e.run)
+end
+return { 'accepted', e.run, job }

@@ -1,0 +1,55 @@
+-- What time alone brings about in this partition. ARGV: most entries of each kind, age in ms at which an unrung
+-- job is rung again. Returns the jobs to ring (job, queue, job, queue, …) and the threads to delete.
+
+local limit, ring_after = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', key.due(), run_id)
+  local thread_key, status, kind, answers =
+    unpack(redis.call('HMGET', key.run(run_id), 'threadKey', 'status', 'kind', 'answers'))
+  if status == 'queued' then
+    local mailbox = key.mailbox(thread_key)
+    -- A run that was handed back for later has kept its place.
+    if not redis.call('LPOS', mailbox, run_id) then
+      if kind == 'graph' and answers == '' then unpark(thread_key, 'superseded') end
+      redis.call('RPUSH', mailbox, run_id)
+    end
+    if head_of(thread_key) == run_id then ready(run_id) end
+  end
+end
+
+for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', key.leases(), run_id)
+  if redis.call('HGET', key.run(run_id), 'status') == 'running' then
+    -- The lease itself stays: its holder may yet come back before anybody else claims.
+    redis.call('HSET', key.run(run_id), 'status', 'queued', 'updatedAt', NOW_MS)
+    ready(run_id)
+  end
+end
+
+local jobs = {}
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', key.outbox(), '-inf', NOW_MS - ring_after, 'LIMIT', 0, limit)) do
+  local run_id = string.sub(job, 1, 36)
+  local queue, status = unpack(redis.call('HMGET', key.run(run_id), 'queue', 'status'))
+  if status == 'queued' then
+    -- Pushed back, so that not every gateway rings at once.
+    redis.call('ZADD', key.outbox(), NOW_MS, job)
+    jobs[#jobs + 1] = job
+    jobs[#jobs + 1] = queue
+  else
+    redis.call('ZREM', key.outbox(), job)
+  end
+end
+
+local expired = redis.call('ZRANGEBYSCORE', key.expiry(), '-inf', NOW_MS, 'LIMIT', 0, limit)
+local threads = {}
+for _, thread_key in ipairs(expired) do
+  if redis.call('LLEN', key.mailbox(thread_key)) > 0 then
+    redis.call('ZADD', key.expiry(), NOW_MS + 60000, thread_key)
+  else
+    local tenant, id = unpack(redis.call('HMGET', key.thread(thread_key), 'tenant', 'id'))
+    if id then threads[#threads + 1] = tenant; threads[#threads + 1] = id
+    else redis.call('ZREM', key.expiry(), thread_key) end
+  end
+end
+return { jobs, threads }

@@ -1,0 +1,92 @@
+import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+
+export interface PingOptions {
+  timeoutMs: number;
+  /** Used when the URL carries none. */
+  password?: string | undefined;
+}
+
+/**
+ * Asks the Redis at `url` for a PONG; rejects with a short reason that never holds the password.
+ * Spoken by hand because the root has no Redis client, and two commands do not need one.
+ */
+export async function pingRedis(url: string, options: PingOptions): Promise<void> {
+  const target = parse(url, options.password);
+  const commands = [...(target.password === undefined ? [] : [auth(target)]), ['PING']];
+  const replies = await exchange(target, commands, options.timeoutMs);
+  const refusal = replies.find((reply) => reply.startsWith('-'));
+  if (refusal !== undefined) throw new Error(refusal.slice(1));
+  if (replies.at(-1) !== '+PONG') throw new Error('what answers there is not Redis');
+}
+
+interface Target {
+  tls: boolean;
+  host: string;
+  port: number;
+  username: string;
+  password: string | undefined;
+}
+
+function parse(url: string, password: string | undefined): Target {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new Error('it is not a URL (percent-encode the password, or give it as REDIS_PASSWORD)');
+  }
+  if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:') {
+    throw new Error('it must begin with redis:// or rediss://');
+  }
+  try {
+    return {
+      tls: parsed.protocol === 'rediss:',
+      host: parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',
+      port: Number(parsed.port || 6379),
+      username: decodeURIComponent(parsed.username),
+      password: parsed.password === '' ? password : decodeURIComponent(parsed.password),
+    };
+  } catch {
+    throw new Error('its password is not percent-encoded (encode it, or give it as REDIS_PASSWORD)');
+  }
+}
+
+function auth(target: Target): string[] {
+  const password = target.password ?? '';
+  return target.username === '' ? ['AUTH', password] : ['AUTH', target.username, password];
+}
+
+/** Each of these commands is answered with one line. */
+function exchange(target: Target, commands: string[][], timeoutMs: number): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const at = { host: target.host, port: target.port };
+    const socket = target.tls ? connectTls({ ...at, servername: target.host }) : connect(at);
+    let text = '';
+    const finish = (settle: () => void) => {
+      clearTimeout(timer);
+      socket.destroy();
+      settle();
+    };
+    const timer = setTimeout(
+      () => finish(() => reject(new Error(`no answer within ${timeoutMs} ms`))),
+      timeoutMs,
+    );
+    socket.setEncoding('utf8');
+    socket.on('data', (chunk) => {
+      text += chunk;
+      const lines = text.split('\r\n');
+      if (lines.length > commands.length || lines[0]?.startsWith('HTTP/')) {
+        finish(() => resolve(lines.slice(0, commands.length)));
+      }
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      finish(() => reject(new Error(error.code ?? error.message))),
+    );
+    socket.on('end', () => finish(() => reject(new Error('the connection was closed'))));
+    for (const words of commands) socket.write(encode(words));
+  });
+}
+
+function encode(words: string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`;
+}
