@@ -47,7 +47,7 @@ export function startApp(spec: AppSpec): AppProcess {
     detached: true,
   });
   closeSync(out);
-  child.stdin.on('error', () => {});
+  child.stdin?.on('error', () => {});
   let gone = false;
   let wasReady = false;
   const exited = new Promise<AppExit>((settle) => {

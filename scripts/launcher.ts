@@ -2,7 +2,7 @@ import { type AppExit, type AppProcess, startApp } from './app-process.ts';
 import { httpUrl, nextFreePort, portInUse } from './ports.ts';
 import { type Say, UserError } from './say.ts';
 
-export interface Command {
+interface Command {
   file: string;
   args: string[];
 }

@@ -2,7 +2,7 @@ import { connect, createServer } from 'node:net';
 import { UserError } from './say.ts';
 
 /** The address at which this machine reaches a server that listens on `host`. */
-export function reachableHost(host: string): string {
+function reachableHost(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }

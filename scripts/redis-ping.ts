@@ -12,12 +12,18 @@ export interface PingOptions {
  * Spoken by hand because the root has no Redis client, and two commands do not need one.
  */
 export async function pingRedis(url: string, options: PingOptions): Promise<void> {
+  if ((await askRedis(url, ['PING'], options)) !== '+PONG')
+    throw new Error('what answers there is not Redis');
+}
+
+/** The answer to one command that is answered with one line, as it stands on the wire. */
+export async function askRedis(url: string, command: string[], options: PingOptions): Promise<string> {
   const target = parse(url, options.password);
-  const commands = [...(target.password === undefined ? [] : [auth(target)]), ['PING']];
+  const commands = [...(target.password === undefined ? [] : [auth(target)]), command];
   const replies = await exchange(target, commands, options.timeoutMs);
   const refusal = replies.find((reply) => reply.startsWith('-'));
   if (refusal !== undefined) throw new Error(refusal.slice(1));
-  if (replies.at(-1) !== '+PONG') throw new Error('what answers there is not Redis');
+  return replies.at(-1) ?? '';
 }
 
 interface Target {

@@ -19,13 +19,14 @@ async function main(): Promise<number> {
   const dotenv = join(projectRoot, '.env');
   if (existsSync(dotenv)) process.loadEnvFile(dotenv); // what is set already wins
   // pnpm changes to the root; a path that was typed elsewhere means the folder it was typed in.
-  const options = parseStart(process.argv.slice(2), process.env, process.env.INIT_CWD ?? process.cwd());
+  const own = process.env;
+  const options = parseStart(process.argv.slice(2), own, own.INIT_CWD ?? process.cwd());
   if (options.help) {
     say(help);
     return 0;
   }
   const { redisUrl, config, model, workers } = options;
-  const env = { ...process.env };
+  const env = { ...own };
   if (config !== undefined) env.LANGGRAPH_CONFIG = config;
   // They belong to the Redis of REDIS_URL; a private one has its own.
   if (redisUrl === undefined) for (const name of ['REDIS_PASSWORD', 'REDIS_USERNAME']) delete env[name];
@@ -38,7 +39,7 @@ async function main(): Promise<number> {
     env,
     logDir,
     async openRedis(signal) {
-      const handle = await openRedis(options, signal);
+      const handle = await openRedis(options, own, signal);
       redis ||= `private, data in ${short(dataDir)}, its URL in ${short(redisUrlFile)}`;
       return handle;
     },
@@ -54,9 +55,13 @@ function app(file: string) {
   return { file: process.execPath, args: ['--import', import.meta.resolve('tsx'), join(projectRoot, file)] };
 }
 
-async function openRedis({ redisUrl }: StartOptions, signal: AbortSignal): Promise<RedisHandle> {
+async function openRedis(
+  { redisUrl }: StartOptions,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<RedisHandle> {
   if (redisUrl !== undefined) {
-    await requireRedis(redisUrl, process.env.REDIS_PASSWORD);
+    await requireRedis(redisUrl, env.REDIS_PASSWORD);
     return { url: redisUrl, exited: new Promise(() => {}), outlive: () => {}, stop: async () => {} };
   }
   const redis = await startRedis({ dataDir, log: say, logFile: join(logDir, 'redis.log'), signal });

@@ -25,7 +25,7 @@ export interface WatchdogOptions {
 export function startWatchdog(options: WatchdogOptions): Watchdog {
   const { serverPid, graceSeconds, scratchDir = '', cleanup = [] } = options;
   const child = spawn('/bin/sh', [script, `${serverPid}`, `${graceSeconds}`, scratchDir, ...cleanup], {
-    // In a session of its own: a terminal's Ctrl-C or hang-up is not for it.
+    // In a process group of its own: a terminal's Ctrl-C or hang-up is not for it.
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });

@@ -12,9 +12,8 @@ export interface Lease {
   nonce: string;
 }
 
-export type RaisedFence =
-  | { raised: true; /** The head checkpoint of the root namespace, if any. */ head?: string }
-  | { raised: false; /** The token that stands. */ token: number };
+/** `head` is the head checkpoint of the root namespace, if any; `token` the one that stands. */
+export type RaisedFence = { raised: true; head?: string } | { raised: false; token: number };
 
 /**
  * A write was refused, because its lease is not the one the thread's fence names (or because it had none and

@@ -11,6 +11,30 @@ const PAGE = 256;
 /** A nudge can be lost only with the connection, which is noticed; this is for what we have not thought of. */
 const LOOK_AGAIN_MS = 15_000;
 
+/**
+ * A page of a run's events.
+ *
+ * @param after number of the last event not wanted; 0 begins at the beginning
+ */
+export async function readEvents(
+  redis: Redis,
+  keys: Keys,
+  runId: string,
+  after: number,
+  count: number,
+): Promise<RunEvent[]> {
+  const partition = partitionOfRun(runId);
+  if (partition === undefined) return [];
+  const key = keys.events(keys.root(partition), runId);
+  const entries = await redis.xrange(key, `(${after}-0`, '+', 'COUNT', count);
+  return entries.map(([id, [, name = '', , data = '', , token = '0']]) => ({
+    seq: Number.parseInt(id, 10),
+    token: Number(token),
+    name,
+    data,
+  }));
+}
+
 /** Reads runs' streams from Redis, from any process. */
 export class EventReader {
   readonly #redis: Redis;
@@ -36,20 +60,19 @@ export class EventReader {
     const { signal } = options;
     const root = this.#root(runId);
     if (!root) return;
-    const key = this.#keys.events(root, runId);
     const watch = this.#hub.watch(runId);
     try {
       await watch.ready;
       let last = options.after ?? { seq: 0, token: 0 };
       let check = options.after !== undefined;
       while (!signal?.aborted) {
-        if (check && last.seq > 0 && !(await this.#stillThere(key, last))) {
-          const [first] = await this.#page(key, 0, 1);
+        if (check && last.seq > 0 && !(await this.#stillThere(runId, last))) {
+          const [first] = await this.#page(runId, 0, 1);
           yield gap(last, first?.seq ?? 1);
           last = { seq: first ? first.seq - 1 : 0, token: 0 };
         }
         check = false;
-        const page = await this.#page(key, last.seq, PAGE);
+        const page = await this.#page(runId, last.seq, PAGE);
         for (const event of page) {
           if (signal?.aborted) return;
           if (event.seq !== last.seq + 1) yield gap(last, event.seq);
@@ -60,7 +83,7 @@ export class EventReader {
         if (page.length === PAGE) continue;
         const nudge = await watch.next({ signal, timeoutMs: LOOK_AGAIN_MS });
         check = nudge?.resubscribed ?? false;
-        if (!nudge && !signal?.aborted && (await this.#isOver(root, runId, key, last.seq))) return;
+        if (!nudge && !signal?.aborted && (await this.#isOver(root, runId, last.seq))) return;
       }
     } finally {
       watch.close();
@@ -105,26 +128,20 @@ export class EventReader {
     return partition === undefined ? undefined : this.#keys.root(partition);
   }
 
-  async #page(key: string, after: number, count: number): Promise<RunEvent[]> {
-    const entries = await this.#redis.xrange(key, `(${after}-0`, '+', 'COUNT', count);
-    return entries.map(([id, [, name = '', , data = '', , token = '0']]) => ({
-      seq: Number.parseInt(id, 10),
-      token: Number(token),
-      name,
-      data,
-    }));
+  #page(runId: string, after: number, count: number): Promise<RunEvent[]> {
+    return readEvents(this.#redis, this.#keys, runId, after, count);
   }
 
-  async #stillThere(key: string, event: { seq: number; token: number }): Promise<boolean> {
-    const [found] = await this.#page(key, event.seq - 1, 1);
+  async #stillThere(runId: string, event: { seq: number; token: number }): Promise<boolean> {
+    const [found] = await this.#page(runId, event.seq - 1, 1);
     return found?.seq === event.seq && found.token === event.token;
   }
 
   /** Whether no event will come: the run is gone, or its `end` is behind us. */
-  async #isOver(root: string, runId: string, key: string, last: number): Promise<boolean> {
+  async #isOver(root: string, runId: string, last: number): Promise<boolean> {
     const [status, newest] = await Promise.all([
       this.#redis.hget(this.#keys.run(root, runId), 'status'),
-      this.#page(key, last, 1),
+      this.#page(runId, last, 1),
     ]);
     return newest.length === 0 && (!status || hasEnded(status as RunStatus));
   }

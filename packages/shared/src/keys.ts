@@ -69,6 +69,11 @@ export class Keys {
     return `{${this.prefix}}`;
   }
 
+  /** Prefix of everything the checkpointer stores. */
+  checkpoints(): string {
+    return `${this.prefix}:checkpoint`;
+  }
+
   catalog(): string {
     return `${this.prefix}:catalog`;
   }

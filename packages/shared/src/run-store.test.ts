@@ -140,8 +140,8 @@ describe('a lease', () => {
       won: false,
       job: undefined,
     });
-    expect(await store.renew(1000, [{ runId, lease: old.lease, usedMs: 0, usedSteps: 0 }])).toEqual(['lost']);
-    expect((await store.handBack(runId, old.lease, { delayMs: 0, usedMs: 0, usedSteps: 0 })).won).toBe(false);
+    expect(await store.renew(1000, [{ runId, lease: old.lease, usedMs: 0 }])).toEqual(['lost']);
+    expect((await store.handBack(runId, old.lease, { delayMs: 0, usedMs: 0 })).won).toBe(false);
     const stolen = { token: now.lease.token, nonce: 'guess' };
     expect(await store.emit(runId, stolen, 1, [{ name: 'values', data: '"stolen"' }])).toBe('lost');
     expect(await store.emit(runId, now.lease, 1, [{ name: 'values', data: '"now"' }])).toBe('ok');
@@ -163,7 +163,7 @@ describe('a lease', () => {
     const swept = await store.sweep(partition, { limit: 10, ringAfterMs: 0 });
     expect(swept.jobs.map((job) => job.id)).toContain(`${runId}-2`);
     expect((await store.read.run('t', runId))?.status).toBe('queued');
-    expect(await store.renew(60_000, [{ runId, lease, usedMs: 5, usedSteps: 1 }])).toEqual(['ok']);
+    expect(await store.renew(60_000, [{ runId, lease, usedMs: 5 }])).toEqual(['ok']);
     expect((await store.read.run('t', runId))?.status).toBe('running');
     expect((await claim(runId)).outcome).toBe('leased');
   });
@@ -183,6 +183,29 @@ describe('a lease', () => {
       [2, 'updates'],
       [3, 'updates'],
     ]);
+  });
+});
+
+it('asks for a look at the checkpoint store before it counts a crash', async () => {
+  const { runId } = await accept('look');
+  await claimed(runId, { leaseMs: -1 });
+  const by = { worker: 'w', nonce: 'n', leaseMs: 60_000, crashBudget: 2 };
+  expect(await store.claim(runId, by, { token: 0 })).toEqual({
+    outcome: 'look',
+    tenant: 't',
+    thread: 'look',
+  });
+  expect(await store.claim(runId, by, none)).toMatchObject({ outcome: 'claimed', attempt: 2 });
+});
+
+it('lets a holder claim again with a higher token', async () => {
+  const { runId } = await accept('again');
+  const by = { worker: 'w', nonce: 'n', leaseMs: 60_000, crashBudget: 2 };
+  await store.claim(runId, by, { token: 0 });
+  expect(await store.claim(runId, by, { token: 9e15 })).toMatchObject({
+    outcome: 'claimed',
+    attempt: 1,
+    lease: { token: 9e15 + 1 },
   });
 });
 
@@ -217,7 +240,7 @@ describe('the end', () => {
     const { runId } = await accept('g');
     for (let i = 0; i < 10; i++) {
       const { lease } = await claimed(runId);
-      expect((await store.handBack(runId, lease, { delayMs: 0, usedMs: i, usedSteps: i })).job).toBeDefined();
+      expect((await store.handBack(runId, lease, { delayMs: 0, usedMs: i })).job).toBeDefined();
     }
     expect((await claimed(runId)).usedMs).toBe(9);
   });
@@ -229,7 +252,7 @@ describe('cancel', () => {
     const { lease } = await claimed(runId);
     expect((await store.cancel(runId)).outcome).toBe('asked');
     expect(await store.emit(runId, lease, 1, [{ name: 'values', data: '1' }])).toBe('cancel');
-    expect(await store.renew(-1, [{ runId, lease, usedMs: 0, usedSteps: 0 }])).toEqual(['cancel']);
+    expect(await store.renew(-1, [{ runId, lease, usedMs: 0 }])).toEqual(['cancel']);
     const cancelled = await store.cancel(runId);
     expect(cancelled.outcome).toBe('ended');
     expect(cancelled.fence).toBeGreaterThan(lease.token);

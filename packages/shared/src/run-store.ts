@@ -61,9 +61,8 @@ export interface Claim {
   /** Undefined before the first attempt has begun; empty when the thread had no checkpoint then. */
   base: string | undefined;
   request: RunRequest;
-  /** What earlier attempts used up. */
+  /** Milliseconds that earlier attempts executed. */
   usedMs: number;
-  usedSteps: number;
   /** Milliseconds since the epoch, by Redis. */
   createdAt: number;
   startedAt: number;
@@ -73,6 +72,8 @@ export type ClaimResult =
   | Claim
   /** Over, not its turn, or held by a worker that is alive: nothing to do. */
   | { outcome: 'over' | 'not_head' | 'leased' }
+  /** Its last holder is gone: look at the thread in the checkpoint store, and claim again with what is there. */
+  | { outcome: 'look'; tenant: string; thread: string }
   /** The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. */
   | { outcome: 'ended'; job: Job | undefined };
 
@@ -155,12 +156,12 @@ export class RunStore {
   /**
    * Takes the lease of a run's thread.
    *
-   * @param store the checkpoint store's fence token and head checkpoint, read just before
+   * @param store what the caller knows of the checkpoint store: its fence token, and its head if it has looked
    */
   async claim(
     runId: string,
     by: { worker: string; nonce: string; leaseMs: number; crashBudget: number },
-    store: { token: number; head: string },
+    store: { token: number; head?: string | undefined },
   ): Promise<ClaimResult> {
     const root = this.#rootOf(runId);
     if (!root) return { outcome: 'over' };
@@ -170,27 +171,17 @@ export class RunStore {
       by.worker,
       by.nonce,
       by.leaseMs,
-      store.token,
-      store.head,
       by.crashBudget,
+      store.token,
+      store.head ?? '?',
     )) as [string, ...unknown[]];
     if (reply[0] === 'ended') return { outcome: 'ended', job: toJob(reply[1] as string[]) };
+    if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
     if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' };
-    const [
-      ,
-      token,
-      attempt,
-      ,
-      chain,
-      tenant,
-      thread,
-      base,
-      request,
-      usedMs,
-      usedSteps,
-      createdAt,
-      startedAt,
-    ] = reply as [string, string, number, string, ...(string | null)[]];
+    const [, token, attempt, chain, tenant, thread, base, request, usedMs, createdAt, startedAt] = reply as [
+      string,
+      ...(string | null)[],
+    ];
     return {
       outcome: 'claimed',
       lease: { token: Number(token), nonce: by.nonce },
@@ -202,7 +193,6 @@ export class RunStore {
       base: base ?? undefined,
       request: runRequest.parse(JSON.parse(request ?? '')),
       usedMs: Number(usedMs ?? 0),
-      usedSteps: Number(usedSteps ?? 0),
       createdAt: Number(createdAt),
       startedAt: Number(startedAt),
     };
@@ -235,13 +225,13 @@ export class RunStore {
   /** Renews leases, one script per partition, all sent at once. Results are in the order of `held`. */
   async renew(
     leaseMs: number,
-    held: { runId: string; lease: Lease; usedMs: number; usedSteps: number }[],
+    held: { runId: string; lease: Lease; usedMs: number }[],
   ): Promise<HoldResult[]> {
     const byRoot = groupBy(held, (one) => this.#mustRoot(one.runId));
     const results = new Map<string, HoldResult>();
     await Promise.all(
       [...byRoot].map(async ([root, group]) => {
-        const args = group.flatMap((h) => [h.runId, h.lease.token, h.lease.nonce, h.usedMs, h.usedSteps]);
+        const args = group.flatMap((h) => [h.runId, h.lease.token, h.lease.nonce, h.usedMs]);
         const reply = (await this.#scripts.renew(root, leaseMs, ...args)) as HoldResult[];
         group.forEach((one, i) => {
           results.set(one.runId, reply[i] ?? 'lost');
@@ -278,7 +268,7 @@ export class RunStore {
   async handBack(
     runId: string,
     lease: Lease,
-    options: { delayMs: number; usedMs: number; usedSteps: number },
+    options: { delayMs: number; usedMs: number },
   ): Promise<{ won: boolean; job: Job | undefined }> {
     const reply = (await this.#scripts.hand_back(
       this.#mustRoot(runId),
@@ -287,7 +277,6 @@ export class RunStore {
       lease.nonce,
       options.delayMs,
       options.usedMs,
-      options.usedSteps,
     )) as ['won' | 'lost', string[]?];
     return { won: reply[0] === 'won', job: toJob(reply[1]) };
   }

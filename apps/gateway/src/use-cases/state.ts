@@ -1,4 +1,4 @@
-import type { CheckpointState } from '@millrace/checkpoint-redis/reader';
+import type { CheckpointView } from '@millrace/checkpoint-redis/reader';
 import type { Services } from '../services.ts';
 import { getThread } from './threads.ts';
 
@@ -8,7 +8,7 @@ export async function getState(
   tenant: string,
   thread: string,
   at: { checkpointId?: string | undefined; checkpointNs?: string | undefined } = {},
-): Promise<CheckpointState | undefined> {
+): Promise<CheckpointView | undefined> {
   await getThread(services, tenant, thread);
   return services.checkpoints(tenant).get(thread, {
     ...(at.checkpointId !== undefined && { checkpointId: at.checkpointId }),
@@ -22,11 +22,14 @@ export async function getHistory(
   tenant: string,
   thread: string,
   page: { limit: number; before?: string | undefined; metadata?: Record<string, unknown> | undefined },
-): Promise<CheckpointState[]> {
+): Promise<CheckpointView[]> {
   await getThread(services, tenant, thread);
-  return services.checkpoints(tenant).list(thread, {
+  const states: CheckpointView[] = [];
+  const found = services.checkpoints(tenant).list(thread, {
     limit: page.limit,
-    ...(page.before !== undefined && { before: page.before }),
+    before: page.before,
     ...(page.metadata && { filter: page.metadata }),
   });
+  for await (const state of found) states.push(state);
+  return states;
 }

@@ -55,8 +55,16 @@ export async function updateThread(
 /**
  * Deletes a thread: it is gone for every reader at once, its waiting runs end, the one at work is stopped, and a
  * worker removes its data in the thread's next turn.
+ *
+ * @param options.unlessBusy spares a thread that has a run, so that nothing accepted is lost
+ * @throws Refusal `not_found`, `thread_busy`, or `no_catalog`: without a graph there is nobody to delete it
  */
-export async function deleteThread(services: Services, tenant: string, thread: string): Promise<void> {
+export async function deleteThread(
+  services: Services,
+  tenant: string,
+  thread: string,
+  options: { unlessBusy?: boolean } = {},
+): Promise<void> {
   const record = await getThread(services, tenant, thread);
   const entries = await services.catalog.list();
   const graph = typeof record.metadata.graph_id === 'string' ? record.metadata.graph_id : undefined;
@@ -68,5 +76,6 @@ export async function deleteThread(services: Services, tenant: string, thread: s
     kind: 'delete_thread',
     thread,
     streamModes: [],
+    ...(options.unlessBusy && { multitask: 'reject' as const }),
   });
 }

@@ -63,6 +63,8 @@ export class DemoModel extends BaseChatModel<DemoCallOptions, AIMessageChunk> {
     const reply = demoReply(messages, new Set((options.tools ?? []).map(toolName)));
     const deltas = 'text' in reply ? textDeltas(reply.text) : toolDeltas(reply.toolCalls);
     const input = messages.reduce((sum, message) => sum + words(message.text), 0);
+    // Typed by its contents: the default message type of LangChain knows no usage.
+    const usage = { input_tokens: input, output_tokens: deltas.length, total_tokens: input + deltas.length };
     const last = new AIMessageChunk({
       content: '',
       response_metadata: {
@@ -70,11 +72,7 @@ export class DemoModel extends BaseChatModel<DemoCallOptions, AIMessageChunk> {
         finish_reason: 'text' in reply ? 'stop' : 'tool_calls',
       },
     });
-    last.usage_metadata = {
-      input_tokens: input,
-      output_tokens: deltas.length,
-      total_tokens: input + deltas.length,
-    };
+    Object.assign(last, { usage_metadata: usage });
     deltas.push(last);
     for (const message of deltas) {
       // Even without a delay this gives the event loop a turn between tokens, as a network would, and sees an abort.
@@ -87,7 +85,7 @@ export class DemoModel extends BaseChatModel<DemoCallOptions, AIMessageChunk> {
 }
 
 function textDeltas(text: string): AIMessageChunk[] {
-  return (text.match(/\s*\S+\s*$|\s*\S+/g) ?? [text]).map((content) => new AIMessageChunk({ content }));
+  return text.split(/(?<=\s)(?=\S)/).map((content) => new AIMessageChunk({ content }));
 }
 
 /** Each call comes as a first chunk with its name and id, then its arguments in pieces, as providers stream them. */

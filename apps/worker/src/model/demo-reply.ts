@@ -46,7 +46,9 @@ function plan(said: string): DemoToolCall[] {
     const zone = /\b(UTC|[A-Z][A-Za-z]+\/[A-Z][A-Za-z_+-]+(?:\/[A-Z][A-Za-z_]+)?)(?![\w/])/.exec(said)?.[1];
     calls.push({ name: 'current_time', args: zone === undefined ? {} : { time_zone: zone } });
   }
-  if (/\b(approv\w*|permission|humans?|ask\s+(?:an?\s+|the\s+|some\s*)?(?:person|people|one))\b/i.test(said)) {
+  if (
+    /\b(approv\w*|permission|humans?|ask\s+(?:an?\s+|the\s+|some\s*)?(?:person|people|one))\b/i.test(said)
+  ) {
     calls.push({ name: 'ask_person', args: { question: `May I go ahead with this? "${said.trim()}"` } });
   }
   return calls;
@@ -54,7 +56,8 @@ function plan(said: string): DemoToolCall[] {
 
 /** The stretches of a text that are arithmetic: `What is 12*(3+4)?` has `12*(3+4)`. */
 export function findExpressions(text: string): string[] {
-  const plain = text.replaceAll('×', '*').replaceAll('÷', '/').replaceAll('−', '-');
+  // Cut, as the patterns below take quadratic time on a long run of spaces.
+  const plain = text.slice(0, 4_000).replaceAll('×', '*').replaceAll('÷', '/').replaceAll('−', '-');
   return (plain.match(/[-+(\s]*\d[\d\s.+\-*/%^()]*/g) ?? [])
     .map(trimToExpression)
     .filter((found) => /[\d)]\s*[-+*/%^]\s*[-+(]*[\d.]/.test(found) && !/^\d{4}-\d{2}-\d{2}$/.test(found));
@@ -74,7 +77,8 @@ function trimToExpression(found: string): string {
 }
 
 const ASKS_NAME = /\bwhat(?:'s|’s|\s+is|\s+was)\s+my\s+name\b|\bwho\s+am\s+i\b/i;
-const ASKS_EARLIER = /\bwhat\s+(?:did|have)\s+i\s+(?:just\s+)?(?:say|said|ask|asked|tell|told|write|written)\b/i;
+const ASKS_EARLIER =
+  /\bwhat\s+(?:did|have)\s+i\s+(?:just\s+)?(?:say|said|ask|asked|tell|told|write|written)\b/i;
 const NAME = /\bmy\s+name\s+is\s+([\p{L}][\p{L}'’-]*)/iu;
 
 function asksMemory(said: string): boolean {
@@ -92,7 +96,9 @@ function recall(said: string, earlier: readonly string[]): string[] {
   }
   if (ASKS_EARLIER.test(said)) {
     const last = earlier.at(-1);
-    parts.push(last === undefined ? 'This is your first message.' : `Before this you said: "${last.trim()}".`);
+    parts.push(
+      last === undefined ? 'This is your first message.' : `Before this you said: "${last.trim()}".`,
+    );
   }
   return parts;
 }

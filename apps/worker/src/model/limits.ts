@@ -68,23 +68,30 @@ async function* limited<T>(
   callerSignal: AbortSignal | undefined,
   limits: ModelLimits,
 ): AsyncGenerator<T> {
-  const deadline = AbortSignal.timeout(limits.totalMs);
+  // Not AbortSignal.timeout: that would keep all of this in memory until the time is over, long after the answer.
+  const clock = new AbortController();
+  const timer = setTimeout(() => clock.abort(), limits.totalMs);
+  const deadline = clock.signal;
   const retries = limits.retries ?? 2;
-  for (let tries = 0; ; tries += 1) {
-    let given = false;
-    try {
-      for await (const item of watched(start, callerSignal, deadline, limits)) {
-        given = true;
-        yield item;
+  try {
+    for (let tries = 0; ; tries += 1) {
+      let given = false;
+      try {
+        for await (const item of watched(start, callerSignal, deadline, limits)) {
+          given = true;
+          yield item;
+        }
+        return;
+      } catch (error) {
+        // The caller's own abort is no fault of the model.
+        if (callerSignal?.aborted) throw callerSignal.reason;
+        const wait = given || tries >= retries ? undefined : waitBefore(error, tries, limits);
+        if (wait === undefined || deadline.aborted) throw markModelError(error);
+        await pause(wait, callerSignal, deadline, limits);
       }
-      return;
-    } catch (error) {
-      // The caller's own abort is no fault of the model.
-      if (callerSignal?.aborted) throw callerSignal.reason;
-      const wait = given || tries >= retries ? undefined : waitBefore(error, tries, limits);
-      if (wait === undefined || deadline.aborted) throw markModelError(error);
-      await pause(wait, callerSignal, deadline, limits);
     }
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -97,8 +104,9 @@ async function* watched<T>(
 ): AsyncGenerator<T> {
   const silence = new AbortController();
   const signal = AbortSignal.any([silence.signal, deadline, ...(callerSignal ? [callerSignal] : [])]);
+  let stop = () => {};
   const cut = new Promise<never>((_, reject) => {
-    const stop = () => {
+    stop = () => {
       if (callerSignal?.aborted) reject(callerSignal.reason);
       else reject(deadline.aborted ? tookTooLong(limits) : wasSilent(limits));
     };
@@ -122,6 +130,7 @@ async function* watched<T>(
       yield step.value;
     }
   } finally {
+    signal.removeEventListener('abort', stop);
     if (!finished) {
       silence.abort();
       // Waits for nothing: a source that hangs would never give this back.
@@ -181,6 +190,9 @@ function define(model: object, key: string, value: unknown): void {
 
 function isChatModel(value: unknown): value is BaseChatModel {
   return (
-    typeof value === 'object' && value !== null && '_generate' in value && typeof value._generate === 'function'
+    typeof value === 'object' &&
+    value !== null &&
+    '_generate' in value &&
+    typeof value._generate === 'function'
   );
 }

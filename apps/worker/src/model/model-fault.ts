@@ -97,7 +97,8 @@ function statusFault(status: number, error: Record<PropertyKey, unknown>): Model
   if (status === 401 || status === 403) {
     return { message: `The model provider refuses the API key (${status}).`, retryable: false };
   }
-  if (status === 404) return { message: 'The model provider does not know this model (404).', retryable: false };
+  if (status === 404)
+    return { message: 'The model provider does not know this model (404).', retryable: false };
   return { message: `The model provider refuses the request (${status}).`, retryable: false };
 }
 
@@ -144,9 +145,7 @@ function statusOf(error: Record<PropertyKey, unknown>): number | undefined {
 
 function isAbort(error: unknown): boolean {
   const shape = error as { name?: unknown; message?: unknown } | null;
-  return (
-    shape?.name === 'AbortError' || shape?.name === 'ModelAbortError' || shape?.message === 'AbortError'
-  );
+  return shape?.name === 'AbortError' || shape?.name === 'ModelAbortError' || shape?.message === 'AbortError';
 }
 
 /** An error and what caused it, at most eight deep. */

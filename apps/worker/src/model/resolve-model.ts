@@ -157,7 +157,9 @@ async function importProvider(provider: string): Promise<new (fields: unknown) =
   if (typeof Model !== 'function') {
     throw new ModelSetupError(`${entry.package} has no ${entry.className}; install its current version.`);
   }
-  return Model as new (fields: unknown) => BaseChatModel;
+  return Model as new (
+    fields: unknown,
+  ) => BaseChatModel;
 }
 
 function isNotFound(error: unknown, name: string): boolean {

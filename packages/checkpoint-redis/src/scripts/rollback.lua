@@ -11,7 +11,12 @@ local function first_after(zset)
   return tonumber(redis.call('ZRANGEBYSCORE', zset, '(' .. position, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2] or 'inf')
 end
 local boundary = math.min(first_after(key_index('')), first_after(key_ancestors('')))
-if boundary == math.huge then return 0 end
+
+local function finish()
+  remove_doomed(budget)
+  return redis.call('EXISTS', key_doomed())
+end
+if boundary == math.huge then return finish() end
 
 -- Sub-graphs before the root: when this is interrupted, the root still tells where the boundary is.
 local function other_namespace()
@@ -59,5 +64,4 @@ for _, zset in ipairs({ key_index(''), key_ancestors('') }) do
 end
 if budget <= 0 then return 1 end
 redis.call('ZADD', key_namespaces(), position, '')
-remove_doomed(budget)
-return 0
+return finish()

@@ -1,23 +1,28 @@
--- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, the checkpoint store's token and head,
--- crash budget. Whoever gets no lease acknowledges the delivery and goes away.
+-- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, crash budget, and what the caller knows of
+-- the checkpoint store: its fence token, and its head ('?' when it has not looked). Whoever gets no lease
+-- acknowledges the delivery and goes away.
 
-local run_id, worker, nonce, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local store_token, store_head, budget = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local store_token, store_head = tonumber(ARGV[6]), ARGV[7]
 local run = key.run(run_id)
-local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'kind')
+local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread')
 local status, thread_key, chain_id, crashes, last_head = r[1], r[2], r[3], tonumber(r[4]), r[5]
 
 if not status or TERMINAL[status] then return { 'over' } end
 if head_of(thread_key) ~= run_id then return { 'not_head' } end
 
 local lease = key.lease(thread_key)
-local l = redis.call('HMGET', lease, 'token', 'run', 'deadline')
-if l[2] and l[2] ~= '' and tonumber(l[3]) > NOW_MS then return { 'leased' } end
+local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce')
+-- The same holder may claim again: its token was not high enough for the checkpoint store.
+local again = l[2] == run_id and l[4] == nonce
+if not again and l[2] and l[2] ~= '' and tonumber(l[3]) > NOW_MS then return { 'leased' } end
 
 local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
 
--- The lease names this run still: its holder went without handing back.
-if l[2] == run_id then
+-- The lease names this run still: its holder went without handing back. Whether it got anywhere before is for the
+-- head checkpoint to say.
+if l[2] == run_id and not again then
+  if store_head == '?' then return { 'look', r[8], r[9] } end
   if last_head and last_head ~= store_head then crashes = 0 end
   crashes = crashes + 1
   redis.call('HSET', run, 'crashes', crashes)
@@ -33,7 +38,7 @@ if l[2] == run_id then
   end
 end
 
-if r[6] == '' and r[8] == 'graph' then unpark(thread_key, 'superseded') end
+if r[6] == '' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
   'deadline', NOW_MS + lease_ms, 'ordinal', 0)
@@ -41,6 +46,6 @@ redis.call('PERSIST', lease)
 redis.call('ZADD', key.leases(), NOW_MS + lease_ms, run_id)
 redis.call('HSETNX', run, 'startedAt', NOW_MS)
 redis.call('HSET', run, 'status', 'running', 'updatedAt', NOW_MS)
-local attempt = redis.call('HINCRBY', run, 'attempt', 1)
-local known = redis.call('HMGET', run, 'tenant', 'thread', 'base', 'request', 'usedMs', 'usedSteps', 'createdAt', 'startedAt')
-return { 'claimed', int(token), attempt, thread_key, chain_id, unpack(known, 1, 8) }
+local attempt = redis.call('HINCRBY', run, 'attempt', again and 0 or 1)
+local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt')
+return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 5) }

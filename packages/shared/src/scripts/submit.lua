@@ -44,7 +44,7 @@ if e.answers then
   redis.call('HDEL', thread, 'parked')
   -- The run that asked is no longer what the chain waits for.
   retain(redis.call('HGET', chain, 'newestRun'))
-elseif e.kind == 'graph' and not e.afterMs then
+elseif not e.afterMs then
   unpark(e.threadKey, 'superseded')
 end
 
@@ -54,7 +54,6 @@ if e.multitask == 'interrupt' or e.kind == 'delete_thread' then
   for i = #waiting, 1, -1 do cancel_run(waiting[i], 'interrupt') end
 end
 if e.kind == 'delete_thread' then
-  unpark(e.threadKey, 'cancelled')
   redis.call('HSET', thread, 'deleting', '1')
 end
 

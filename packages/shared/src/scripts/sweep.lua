@@ -5,13 +5,12 @@ local limit, ring_after = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
   redis.call('ZREM', key.due(), run_id)
-  local thread_key, status, kind, answers =
-    unpack(redis.call('HMGET', key.run(run_id), 'threadKey', 'status', 'kind', 'answers'))
+  local thread_key, status, answers = unpack(redis.call('HMGET', key.run(run_id), 'threadKey', 'status', 'answers'))
   if status == 'queued' then
     local mailbox = key.mailbox(thread_key)
     -- A run that was handed back for later has kept its place.
     if not redis.call('LPOS', mailbox, run_id) then
-      if kind == 'graph' and answers == '' then unpark(thread_key, 'superseded') end
+      if answers == '' then unpark(thread_key, 'superseded') end
       redis.call('RPUSH', mailbox, run_id)
     end
     if head_of(thread_key) == run_id then ready(run_id) end

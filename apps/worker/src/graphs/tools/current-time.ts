@@ -29,8 +29,8 @@ export function isoTime(instant: Date, timeZone?: string): string {
     );
   }
   const part = Object.fromEntries(format.formatToParts(instant).map(({ type, value }) => [type, value]));
-  // "GMT+09:00"; a bare "GMT" is UTC.
-  const offset = part.timeZoneName?.replace('GMT', '') || 'Z';
+  // "GMT+09:00"; some versions of ICU write a bare "GMT" for UTC.
+  const offset = part.timeZoneName?.replace('GMT', '') || '+00:00';
   return `${part.year}-${part.month}-${part.day}T${part.hour}:${part.minute}:${part.second}${offset}`;
 }
 

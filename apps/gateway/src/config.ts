@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
+import {
+  loadConfig,
+  logLevel,
+  type RedisConfig,
+  redisConfig,
+  retentionConfig,
+  toRedis,
+  toRetention,
+} from '@millrace/shared/config';
+import {
+  flag,
+  list,
+  port,
+  seconds,
+  text,
+  VariableFault,
+  variable,
+  wholeNumber,
+} from '@millrace/shared/config-fields';
+import type { LogLevel } from '@millrace/shared/logger';
+import type { Retention } from '@millrace/shared/run-store';
+import { z } from 'zod';
+
+/** A caller's credential; the key itself is not kept. */
+export interface ApiKey {
+  tenant: string;
+  /** SHA-256 of the key. */
+  hash: Buffer;
+}
+
+export interface GatewayConfig extends RedisConfig {
+  host: string;
+  port: number;
+  /** Port of probes and metrics when they have one of their own. */
+  opsPort: number | undefined;
+  /** Empty: no credentials are asked for, and everybody is tenant `default`. */
+  apiKeys: ApiKey[];
+  /** Host names, besides the loopback ones, under which the gateway may be addressed; `*` is any. */
+  allowedHosts: string[];
+  /** Origins, besides loopback ones, from which browsers may call; `*` is any. */
+  allowedOrigins: string[];
+  maxBodyBytes: number;
+  logLevel: LogLevel;
+  retention: Retention;
+  /** How long `POST /message` waits for the answer unless told, in milliseconds. */
+  waitMs: number;
+  /** And how long at most, whatever it is told. */
+  maxWaitMs: number;
+  /** How long requests may take to finish when the gateway leaves, in milliseconds. */
+  drainMs: number;
+  exitOnStdinClose: boolean;
+}
+
+export const DEFAULT_TENANT = 'default';
+
+const shape = {
+  ...redisConfig,
+  ...retentionConfig,
+  HOST: text('127.0.0.1', /^[A-Za-z0-9.:_-]+$/, 'a host name or address without a port'),
+  PORT: port(2024),
+  OPS_PORT: variable<number | undefined>(undefined, (given) => {
+    if (!/^\d{1,5}$/.test(given) || Number(given) > 65535) {
+      throw new VariableFault('must be a whole number, from 0 to 65535');
+    }
+    return Number(given);
+  }),
+  API_KEYS: variable<ApiKey[]>([], readApiKeys),
+  ALLOWED_HOSTS: list(),
+  ALLOWED_ORIGINS: list(),
+  MAX_BODY_BYTES: wholeNumber(1024 * 1024, { min: 1024, max: 64 * 1024 * 1024 }),
+  LOG_LEVEL: logLevel,
+  WAIT_SECONDS: seconds(20, { max: 3600 }),
+  WAIT_MAX_SECONDS: seconds(60, { max: 3600 }),
+  DRAIN_SECONDS: seconds(25, { max: 600 }),
+  EXIT_ON_STDIN_CLOSE: flag(false),
+};
+
+/** All variables of the gateway; `.env.example` says what each one means. */
+export const gatewayConfig = z
+  .object(shape)
+  .refine((env) => isLoopback(String(env.HOST)) || env.API_KEYS.length !== 0, {
+    path: ['API_KEYS'],
+    message:
+      'must be set when HOST is not a loopback address: whoever reaches the port could use every thread',
+    // Also when another variable is at fault, so that all problems are told at once.
+    when: ({ value }) => read(value, 'HOST', 'string') && read(value, 'API_KEYS', 'object'),
+  })
+  .refine((env) => env.WAIT_SECONDS <= env.WAIT_MAX_SECONDS, {
+    path: ['WAIT_SECONDS'],
+    message: 'must not be more than WAIT_MAX_SECONDS',
+    when: ({ value }) => read(value, 'WAIT_SECONDS', 'number') && read(value, 'WAIT_MAX_SECONDS', 'number'),
+  })
+  .transform(
+    (env): GatewayConfig => ({
+      ...toRedis(env),
+      host: env.HOST,
+      port: env.PORT,
+      opsPort: env.OPS_PORT,
+      apiKeys: env.API_KEYS,
+      allowedHosts: env.ALLOWED_HOSTS,
+      allowedOrigins: env.ALLOWED_ORIGINS,
+      maxBodyBytes: env.MAX_BODY_BYTES,
+      logLevel: env.LOG_LEVEL,
+      retention: toRetention(env),
+      waitMs: env.WAIT_SECONDS,
+      maxWaitMs: env.WAIT_MAX_SECONDS,
+      drainMs: env.DRAIN_SECONDS,
+      exitOnStdinClose: env.EXIT_ON_STDIN_CLOSE,
+    }),
+  );
+
+/** @throws ConfigError with every problem there is */
+export function readConfig(env: Record<string, string | undefined> = process.env): GatewayConfig {
+  return loadConfig(gatewayConfig, env);
+}
+
+/** Whether only this machine can use the name or address. */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase();
+  if (name === 'localhost' || name.endsWith('.localhost') || name === '::1' || name === '[::1]') return true;
+  return isIP(name) === 4 && name.startsWith('127.');
+}
+
+function readApiKeys(given: string): ApiKey[] {
+  const keys = given
+    .split(',')
+    .map((entry, i) => ({ entry: entry.trim(), position: i + 1 }))
+    .filter(({ entry }) => entry !== '')
+    .map(({ entry, position }) => readApiKey(entry, position));
+  const seen = new Map<string, string>();
+  for (const { tenant, hash } of keys) {
+    const other = seen.get(hash.toString('hex')) ?? tenant;
+    if (other !== tenant) throw new VariableFault(`gives the same key to tenants ${other} and ${tenant}`);
+    seen.set(hash.toString('hex'), tenant);
+  }
+  return keys;
+}
+
+function readApiKey(entry: string, position: number): ApiKey {
+  const colon = entry.indexOf(':');
+  const tenant = colon === -1 ? DEFAULT_TENANT : entry.slice(0, colon);
+  const key = entry.slice(colon + 1);
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(tenant)) {
+    throw new VariableFault(
+      `entry ${position}: the tenant before the colon must be 1 to 64 letters, digits, dots, dashes and underscores`,
+    );
+  }
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw new VariableFault(
+      `entry ${position}: the key must be printable ASCII without spaces; it may not be empty`,
+    );
+  }
+  return { tenant, hash: createHash('sha256').update(key).digest() };
+}
+
+/** Whether a variable could be read; one that could not has its own message. */
+function read(values: unknown, name: string, type: string): boolean {
+  return typeof values === 'object' && values !== null && typeof Reflect.get(values, name) === type;
+}

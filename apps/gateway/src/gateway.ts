@@ -1,0 +1,126 @@
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { Catalog } from '@millrace/shared/catalog';
+import { EventHub } from '@millrace/shared/event-hub';
+import { EventReader } from '@millrace/shared/event-reader';
+import { Keys } from '@millrace/shared/keys';
+import { Lifecycle } from '@millrace/shared/lifecycle';
+import type { Logger } from '@millrace/shared/logger';
+import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
+import { Doorbell } from '@millrace/shared/queue';
+import { checkServer, connect, type RedisTarget, whenReady } from '@millrace/shared/redis';
+import { RunStore } from '@millrace/shared/run-store';
+import { createApp, createOpsApp } from './app.ts';
+import { CatalogCache } from './catalog-cache.ts';
+import type { GatewayConfig } from './config.ts';
+import { listen } from './http/listen.ts';
+import { registerSweeperMetrics } from './metrics.ts';
+import type { Services } from './services.ts';
+import { Sweeper } from './sweeper.ts';
+
+export interface Gateway {
+  /** Where it listens, as `http://127.0.0.1:2024`. */
+  url: string;
+  /** Of probes and metrics, when they have a port of their own. */
+  opsUrl: string | undefined;
+  /** Lets requests finish within the grace, cuts streams so that their clients go elsewhere, and closes all. */
+  stop: () => Promise<void>;
+}
+
+/**
+ * Starts a gateway. It listens at once, and answers 503 until Redis is there; resolves when it is ready.
+ *
+ * @param signal gives up waiting for Redis
+ * @throws Error when the address cannot be had, Redis is not fit for use, or `signal` aborts
+ */
+export async function startGateway(
+  config: GatewayConfig,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<Gateway> {
+  const life = new Lifecycle(logger, config.drainMs);
+  try {
+    return await start(config, logger, life, signal);
+  } catch (error) {
+    await life.stop('could not start');
+    throw error;
+  }
+}
+
+async function start(
+  config: GatewayConfig,
+  logger: Logger,
+  life: Lifecycle,
+  signal: AbortSignal | undefined,
+): Promise<Gateway> {
+  const drain = new AbortController();
+  const open = (target: RedisTarget, role: 'gateway' | 'subscriber') => {
+    const redis = connect(target, role, logger);
+    life.onStop(`redis (${role})`, () => redis.disconnect());
+    return redis;
+  };
+  const redis = open(config.redis, 'gateway');
+  const checkpointRedis =
+    config.checkpointRedis === config.redis ? redis : open(config.checkpointRedis, 'gateway');
+  const keys = new Keys(config.prefix);
+  const store = new RunStore(redis, { keys, retention: config.retention });
+  const doorbell = new Doorbell(redis, store);
+  life.onStop('queues', () => doorbell.close());
+  const hub = new EventHub(open(config.redis, 'subscriber'), redis, keys, logger);
+  life.onStop('events', () => hub.close());
+  const services: Services = {
+    store,
+    doorbell,
+    events: new EventReader(redis, keys, hub),
+    catalog: new CatalogCache(new Catalog(redis, keys)),
+    checkpoints: (tenant) =>
+      new CheckpointReader(checkpointRedis, { prefix: keys.checkpoints(), namespace: tenant }),
+    logger,
+  };
+
+  const registry = new Registry();
+  registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });
+  const readiness = { connected: false, drain: drain.signal };
+  const app = createApp(services, { config, registry, readiness });
+  const server = await listen(app, config);
+  life.onStop('http', () => server.close(config.drainMs));
+  // Streams and long polls would otherwise hold the requests open for as long as the grace allows.
+  life.onStop('streams', () => drain.abort());
+  const ops = await startOps(config, logger, life, { registry, readiness });
+  logger.info({ url: server.url, opsUrl: ops }, `listening on ${server.url}`);
+
+  for (const one of new Set([redis, checkpointRedis])) {
+    await unless(signal, whenReady(one));
+    await unless(signal, checkServer(one, { allowEviction: config.allowEviction }));
+  }
+  readiness.connected = true;
+  const sweeper = new Sweeper(services, registerSweeperMetrics(registry));
+  sweeper.start();
+  life.onStop('sweeper', () => sweeper.stop());
+  return { url: server.url, opsUrl: ops, stop: () => life.stop('told to') };
+}
+
+async function startOps(
+  config: GatewayConfig,
+  logger: Logger,
+  life: Lifecycle,
+  options: Parameters<typeof createOpsApp>[1],
+): Promise<string | undefined> {
+  if (config.opsPort === undefined) return undefined;
+  const server = await listen(createOpsApp(logger, options), { host: config.host, port: config.opsPort });
+  life.onStop('probes', () => server.close(0));
+  return server.url;
+}
+
+async function queuesOf(services: Services): Promise<string[]> {
+  return [...new Set((await services.catalog.list()).map((graph) => graph.queue))];
+}
+
+function unless<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(new Error('given up: the process is leaving'));
+    if (signal.aborted) giveUp();
+    signal.addEventListener('abort', giveUp, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
+}

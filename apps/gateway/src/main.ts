@@ -1,0 +1,34 @@
+import { ConfigError } from '@millrace/shared/config';
+import { Lifecycle } from '@millrace/shared/lifecycle';
+import { createLogger } from '@millrace/shared/logger';
+import { type GatewayConfig, readConfig } from './config.ts';
+import { startGateway } from './gateway.ts';
+
+/** Beyond the grace of the requests: to close what is left. */
+const CLOSE_MS = 5_000;
+
+function configOrExit(): GatewayConfig {
+  try {
+    return readConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+const config = configOrExit();
+const logger = createLogger('gateway', config.logLevel);
+const life = new Lifecycle(logger, config.drainMs + CLOSE_MS);
+const leaving = new AbortController();
+life.exitOnSignals({ withStdin: config.exitOnStdinClose });
+const starting = startGateway(config, logger, leaving.signal);
+life.onStop('gateway', async () => {
+  leaving.abort();
+  await (await starting).stop();
+});
+await starting.catch((error: unknown) => {
+  if (life.stopping) return;
+  logger.fatal({ err: error }, 'the gateway cannot start');
+  process.exit(1);
+});

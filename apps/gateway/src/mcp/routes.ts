@@ -1,0 +1,60 @@
+import { type AuthInfo, createMcpHandler } from '@modelcontextprotocol/server';
+import { Hono } from 'hono';
+import type { HttpEnv } from '../http/env.ts';
+import type { Services } from '../services.ts';
+import { ArgumentCheck } from './argument-check.ts';
+import { createServer } from './server.ts';
+import type { Caller, McpLimits } from './tool-call.ts';
+
+export interface McpOptions extends Partial<McpLimits> {
+  drain: AbortSignal;
+  /** Largest request body. */
+  maxBodyBytes?: number;
+}
+
+/**
+ * MCP's Streamable HTTP on `/mcp`, without sessions: revision 2026-07-28 and those from 2025-03-26 on. GET and
+ * DELETE, which are about sessions, are answered 405.
+ *
+ * Who calls, and from where, has been checked by the time a request comes here.
+ *
+ * A request that is given up (its connection closed, or `notifications/cancelled`) is no longer waited for; its run
+ * goes on. To stop that, call `cancel_run`: a cancelled notification of the older revisions is a request of its own,
+ * names a request id that is unique to one client only, and may come to a gateway that never saw the request.
+ */
+export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv> {
+  const { drain, waitMs = 20_000, progressMs = 1_000, maxBodyBytes } = options;
+  const check = new ArgumentCheck(services.logger);
+  const handler = createMcpHandler(
+    ({ authInfo }) => createServer(services, check, callerOf(authInfo), { drain, waitMs, progressMs }),
+    {
+      legacy: 'stateless',
+      onerror: (error) => services.logger.debug({ err: error }, 'mcp: a request was refused'),
+      ...(maxBodyBytes !== undefined && { maxRequestBodySize: maxBodyBytes }),
+    },
+  );
+  const app = new Hono<HttpEnv>();
+  app.all('/mcp', async (c) => {
+    const caller: Caller = {
+      tenant: c.get('tenant'),
+      requestId: c.get('requestId'),
+      logger: c.get('logger'),
+    };
+    const response = await handler.fetch(c.req.raw, { authInfo: toAuthInfo(caller) });
+    if (response.status === 405) response.headers.set('Allow', 'POST');
+    if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');
+    return response;
+  });
+  return app;
+}
+
+/** The one thing that goes with a request through the SDK. The credentials themselves stay behind. */
+function toAuthInfo(caller: Caller): AuthInfo {
+  return { token: '', clientId: caller.tenant, scopes: [], extra: { caller } };
+}
+
+function callerOf(authInfo: AuthInfo | undefined): Caller {
+  const caller = authInfo?.extra?.caller;
+  if (!caller) throw new Error('the request reached MCP without a caller');
+  return caller as Caller;
+}

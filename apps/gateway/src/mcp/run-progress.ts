@@ -1,0 +1,34 @@
+import type { RunEvent } from '@millrace/shared/contract/event';
+import { metadataEvent } from '@millrace/shared/contract/event';
+import { followRun } from '../use-cases/runs.ts';
+import type { ToolCall } from './tool-call.ts';
+
+/** Reports a run's steps as they are taken, until the run ends or the signal aborts. Never rejects. */
+export async function reportSteps(call: ToolCall, runId: string, signal: AbortSignal): Promise<void> {
+  const { progress, services } = call;
+  if (!progress) return;
+  try {
+    for await (const event of followRun(services, runId, { signal })) {
+      const text = describe(event);
+      if (text !== undefined) progress.report(text);
+    }
+  } catch (error) {
+    // Progress is a courtesy; whether the run can be watched at all is found out by who waits for its end.
+    services.logger.debug({ err: error, runId }, 'progress is not reported any further');
+  }
+}
+
+/** What an event means to somebody who waits; undefined when it says nothing new. */
+function describe(event: RunEvent): string | undefined {
+  if (event.name === 'metadata') {
+    const { attempt } = metadataEvent.parse(JSON.parse(event.data));
+    return attempt > 1 ? `running, attempt ${attempt}` : 'running';
+  }
+  // Sub-graphs append their namespace: `updates|research:<task id>`.
+  const [mode, ...namespace] = event.name.split('|');
+  if (mode !== 'updates') return undefined;
+  const nodes = Object.keys(JSON.parse(event.data) as object).filter((name) => !name.startsWith('__'));
+  if (nodes.length === 0) return undefined;
+  const path = namespace.map((part) => part.split(':')[0]);
+  return nodes.map((node) => [...path, node].join(' / ')).join(', ');
+}

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { serve } from '@hono/node-server';
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { Catalog } from '@millrace/shared/catalog';
+import type { CatalogEntry } from '@millrace/shared/contract/catalog';
+import { EventHub } from '@millrace/shared/event-hub';
+import { EventReader } from '@millrace/shared/event-reader';
+import { createLogger } from '@millrace/shared/logger';
+import { Doorbell } from '@millrace/shared/queue';
+import { type Claim, type Finish, RunStore } from '@millrace/shared/run-store';
+import type { TestRedis } from '@millrace/shared/test-redis';
+import { Hono } from 'hono';
+import { CatalogCache } from '../catalog-cache.ts';
+import type { HttpEnv } from '../http/env.ts';
+import type { Services } from '../services.ts';
+import { type McpOptions, mcpRoutes } from './routes.ts';
+
+/** A gateway that serves MCP and nothing else, over real HTTP. The tenant is what `x-tenant` says. For tests only. */
+export interface TestGateway {
+  url: URL;
+  services: Services;
+  drain: AbortController;
+  close: () => Promise<void>;
+}
+
+export async function startTestGateway(
+  test: TestRedis,
+  options: Partial<McpOptions> = {},
+): Promise<TestGateway> {
+  const logger = createLogger('test', 'silent');
+  const redis = test.connect();
+  const store = new RunStore(redis, { keys: test.keys });
+  const hub = new EventHub(test.connect(), redis, test.keys, logger);
+  const doorbell = new Doorbell(redis, store);
+  const services: Services = {
+    store,
+    doorbell,
+    events: new EventReader(redis, test.keys, hub),
+    catalog: new CatalogCache(new Catalog(redis, test.keys)),
+    checkpoints: (tenant) => new CheckpointReader(redis, { prefix: test.keys.prefix, namespace: tenant }),
+    logger,
+  };
+  const drain = new AbortController();
+  const app = new Hono<HttpEnv>();
+  app.use(async (c, next) => {
+    c.set('tenant', c.req.header('x-tenant') ?? 'acme');
+    c.set('requestId', randomUUID());
+    c.set('logger', logger);
+    await next();
+  });
+  app.route('/', mcpRoutes(services, { drain: drain.signal, ...options }));
+  const server = await new Promise<ReturnType<typeof serve>>((resolve) => {
+    const started = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, () => resolve(started));
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: new URL(`http://127.0.0.1:${port}/mcp`),
+    services,
+    drain,
+    close: async () => {
+      drain.abort();
+      await new Promise((resolve) => server.close(resolve));
+      hub.close();
+      await doorbell.close();
+    },
+  };
+}
+
+/** A run in the hands of a test that plays the worker. */
+export interface TestRun {
+  claim: Claim;
+  emit: (name: string, data: unknown) => Promise<void>;
+  finish: (end: Finish) => Promise<void>;
+}
+
+/** Plays the worker: takes runs off the queue and does with them what the test says. For tests only. */
+export class TestWorker {
+  readonly #store: RunStore;
+  readonly #doorbell: Doorbell;
+  readonly #waiting: ReturnType<TestRedis['connect']>;
+  readonly #list: string;
+
+  constructor(test: TestRedis, queue = 'default') {
+    this.#store = new RunStore(test.redis, { keys: test.keys });
+    this.#doorbell = new Doorbell(test.redis, this.#store);
+    this.#waiting = test.connect();
+    this.#list = `${test.keys.queuePrefix()}:${queue}:wait`;
+  }
+
+  /** The next run that is ready; waits for one. */
+  async next(): Promise<TestRun> {
+    const popped = await this.#waiting.brpop(this.#list, 30);
+    if (!popped) throw new Error('no run came');
+    const runId = popped[1].slice(0, 36);
+    const by = { worker: 'test', nonce: randomUUID(), leaseMs: 60_000, crashBudget: 2 };
+    const claim = await this.#store.claim(runId, by, { token: 0, head: '' });
+    if (claim.outcome !== 'claimed') throw new Error(`not claimed: ${claim.outcome}`);
+    await this.#store.begin(runId, claim.lease, { base: '', head: '' });
+    let ordinal = 1;
+    const emit = async (name: string, data: unknown) => {
+      await this.#store.emit(runId, claim.lease, ordinal, [{ name, data: JSON.stringify(data) }]);
+      ordinal += 1;
+    };
+    await emit('metadata', { run_id: runId, attempt: claim.attempt });
+    return {
+      claim,
+      emit,
+      finish: async (end) => {
+        const { job } = await this.#store.finish(runId, claim.lease, end);
+        await this.#doorbell.ring([job]);
+      },
+    };
+  }
+
+  /** Takes the next run and lets it succeed with this answer. */
+  async answerNext(answer: string): Promise<TestRun> {
+    const run = await this.next();
+    await run.finish({ status: 'succeeded', answer });
+    return run;
+  }
+
+  close(): Promise<void> {
+    return this.#doorbell.close();
+  }
+}
+
+export function catalogEntry(graph: string, more: Partial<CatalogEntry> = {}): CatalogEntry {
+  return {
+    graph,
+    revision: '1',
+    assistantId: randomUUID(),
+    description: `The graph ${graph}`,
+    queue: 'default',
+    inputSchema: null,
+    outputSchema: null,
+    stateSchema: null,
+    configSchema: null,
+    contextSchema: null,
+    conversational: true,
+    drawing: {},
+    publishedAt: 0,
+    ...more,
+  };
+}

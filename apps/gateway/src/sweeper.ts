@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Refusal } from '@millrace/shared/contract/error';
+import { PARTITIONS } from '@millrace/shared/partition';
+import type { SweeperMetrics } from './metrics.ts';
+import type { Services } from './services.ts';
+import { deleteThread } from './use-cases/threads.ts';
+
+const INTERVAL_MS = 1_000;
+/** A job that its submitter has not rung by then has been forgotten. */
+const RING_AFTER_MS = 2_000;
+/** Most entries of each kind in one partition and round: a backlog is worked off, not swallowed. */
+const LIMIT = 100;
+
+/**
+ * Brings about what time alone does: forgotten jobs are rung, expired leases passed on, due runs let go, and
+ * unused threads deleted. Every gateway has one; that they all look is harmless, and none is missed.
+ */
+export class Sweeper {
+  readonly #services: Services;
+  readonly #metrics: SweeperMetrics;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #failing = false;
+
+  constructor(services: Services, metrics: SweeperMetrics) {
+    this.#services = services;
+    this.#metrics = metrics;
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Waits for the round at work. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  /** Looks through all partitions once. */
+  async round(options: { ringAfterMs?: number } = {}): Promise<void> {
+    const { store, doorbell } = this.#services;
+    const found = await Promise.all(
+      Array.from({ length: PARTITIONS }, (_, partition) =>
+        store.sweep(partition, { limit: LIMIT, ringAfterMs: options.ringAfterMs ?? RING_AFTER_MS }),
+      ),
+    );
+    const jobs = found.flatMap((one) => one.jobs);
+    await doorbell.ring(jobs);
+    this.#metrics.rung.inc(jobs.length);
+    for (const { tenant, thread } of found.flatMap((one) => one.expiredThreads)) {
+      await this.#expire(tenant, thread);
+    }
+  }
+
+  async #expire(tenant: string, thread: string): Promise<void> {
+    try {
+      await deleteThread(this.#services, tenant, thread, { unlessBusy: true });
+      this.#metrics.expired.inc();
+    } catch (error) {
+      // Another gateway was first, the thread is in use again, or no worker has ever been here to delete it.
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      // Not all gateways at once.
+      const pause = INTERVAL_MS * (0.5 + Math.random());
+      await sleep(pause, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await this.round();
+        if (this.#failing) this.#services.logger.info('sweeping again');
+        this.#failing = false;
+      } catch (error) {
+        this.#metrics.failures.inc();
+        if (!this.#failing) this.#services.logger.warn({ err: error }, 'sweeping fails; it goes on trying');
+        this.#failing = true;
+      }
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import {
+  loadConfig,
+  logLevel,
+  type RedisConfig,
+  redisConfig,
+  retentionConfig,
+  toRedis,
+  toRetention,
+} from '@millrace/shared/config';
+import { flag, optionalText, port, seconds, text, wholeNumber } from '@millrace/shared/config-fields';
+import type { LogLevel } from '@millrace/shared/logger';
+import type { Retention } from '@millrace/shared/run-store';
+import { z } from 'zod';
+
+const schema = z.object({
+  ...redisConfig,
+  ...retentionConfig,
+  WORKER_HOST: text('127.0.0.1'),
+  WORKER_PORT: port(9464),
+  WORKER_CONCURRENCY: wholeNumber(4, { min: 1, max: 1000 }),
+  LANGGRAPH_CONFIG: optionalText(),
+  MODEL: optionalText(/^(demo|[a-z0-9_-]+:.+)$/, 'provider:name (for example openai:gpt-5-mini), or demo'),
+  MODEL_BASE_URL: optionalText(/^https?:\/\/\S+$/, 'an http or https URL'),
+  MODEL_TIMEOUT: seconds(60, { min: 1, max: 3600 }),
+  MODEL_MAX_TOKENS: wholeNumber(4096, { min: 1 }),
+  LEASE_SECONDS: seconds(10, { min: 1, max: 3600 }),
+  DRAIN_SECONDS: seconds(25, { min: 1, max: 3600 }),
+  CRASH_BUDGET: wholeNumber(3, { min: 0, max: 1000 }),
+  RUN_TIMEOUT_SECONDS: seconds(3600),
+  RECURSION_LIMIT: wholeNumber(100, { min: 1 }),
+  CHECKPOINTS_KEPT: wholeNumber(100),
+  NODE_ENV: optionalText(),
+  EXIT_ON_STDIN_CLOSE: flag(false),
+  LOG_LEVEL: logLevel,
+});
+
+/** What one worker process is told. Times are milliseconds. */
+export interface WorkerConfig extends RedisConfig {
+  host: string;
+  /** 0 takes any free one. */
+  port: number;
+  /** Runs at once. */
+  concurrency: number;
+  /** Path of a `langgraph.json`; the built-in agent when absent. */
+  langgraphConfig: string | undefined;
+  model: {
+    name: string | undefined;
+    baseUrl: string | undefined;
+    timeoutMs: number;
+    maxTokens: number;
+    nodeEnv: string | undefined;
+    hasVariable: (name: string) => boolean;
+  };
+  leaseMs: number;
+  drainMs: number;
+  crashBudget: number;
+  runTimeoutMs: number;
+  recursionLimit: number;
+  /** Per thread; 0 keeps all. */
+  checkpointsKept: number;
+  retention: Retention;
+  exitOnStdinClose: boolean;
+  logLevel: LogLevel;
+}
+
+/** A timer that waits longer than this fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** @throws ConfigError with every problem there is */
+export function workerConfig(env: Record<string, string | undefined>): WorkerConfig {
+  const read = loadConfig(schema, env);
+  return {
+    ...toRedis(read),
+    host: read.WORKER_HOST,
+    port: read.WORKER_PORT,
+    concurrency: read.WORKER_CONCURRENCY,
+    langgraphConfig: read.LANGGRAPH_CONFIG,
+    model: {
+      name: read.MODEL,
+      baseUrl: read.MODEL_BASE_URL,
+      timeoutMs: read.MODEL_TIMEOUT,
+      maxTokens: read.MODEL_MAX_TOKENS,
+      nodeEnv: read.NODE_ENV,
+      hasVariable: (name) => Boolean(env[name]?.trim()),
+    },
+    leaseMs: read.LEASE_SECONDS,
+    drainMs: read.DRAIN_SECONDS,
+    crashBudget: read.CRASH_BUDGET,
+    runTimeoutMs:
+      read.RUN_TIMEOUT_SECONDS === 0
+        ? LONGEST_TIMER_MS
+        : Math.min(read.RUN_TIMEOUT_SECONDS, LONGEST_TIMER_MS),
+    recursionLimit: read.RECURSION_LIMIT,
+    checkpointsKept: read.CHECKPOINTS_KEPT,
+    retention: toRetention(read),
+    exitOnStdinClose: read.EXIT_ON_STDIN_CLOSE,
+    logLevel: read.LOG_LEVEL,
+  };
+}

@@ -1,0 +1,63 @@
+import type { Logger } from '@millrace/shared/logger';
+import type { RunStore } from '@millrace/shared/run-store';
+import type { Attempt } from './attempt.ts';
+
+/** Renewals per lease: one may fail, or be late, without the lease being lost. */
+const RENEWALS_PER_LEASE = 4;
+
+/** Holds the attempts of a worker and keeps their leases, all in one call. */
+export class LeaseKeeper {
+  readonly #store: RunStore;
+  readonly #leaseMs: number;
+  readonly #logger: Logger;
+  readonly #attempts = new Map<string, Attempt>();
+  readonly #timer: NodeJS.Timeout;
+  #renewing = false;
+
+  constructor(store: RunStore, leaseMs: number, logger: Logger) {
+    this.#store = store;
+    this.#leaseMs = leaseMs;
+    this.#logger = logger;
+    this.#timer = setInterval(() => void this.#renew(), leaseMs / RENEWALS_PER_LEASE);
+  }
+
+  get attempts(): Attempt[] {
+    return [...this.#attempts.values()];
+  }
+
+  add(attempt: Attempt): void {
+    this.#attempts.set(attempt.runId, attempt);
+  }
+
+  remove(attempt: Attempt): void {
+    if (this.#attempts.get(attempt.runId) === attempt) this.#attempts.delete(attempt.runId);
+  }
+
+  /** Somebody asked for this run to be stopped. */
+  cancel(runId: string): void {
+    this.#attempts.get(runId)?.stop('cancelled');
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #renew(): Promise<void> {
+    // While Redis is away a renewal waits; more of them would only queue up behind it.
+    if (this.#renewing || this.#attempts.size === 0) return;
+    this.#renewing = true;
+    try {
+      const attempts = this.attempts;
+      const held = attempts.map(({ runId, claim, usedMs }) => ({ runId, lease: claim.lease, usedMs }));
+      const results = await this.#store.renew(this.#leaseMs, held);
+      results.forEach((result, i) => {
+        if (result === 'lost') attempts[i]?.stop('lost');
+        if (result === 'cancel') attempts[i]?.stop('cancelled');
+      });
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'leases could not be renewed');
+    } finally {
+      this.#renewing = false;
+    }
+  }
+}

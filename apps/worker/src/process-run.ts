@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { raiseFence, readFence } from '@millrace/checkpoint-redis';
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import type { Claim, Finish } from '@millrace/shared/run-store';
+import { Attempt } from './attempt.ts';
+import { editState } from './edit-state.ts';
+import { type AttemptResult, execute } from './execute.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/** How long a run waits that this worker has no graph for, so that another can take it. */
+const WRONG_WORKER_DELAY_MS = 1_000;
+
+/**
+ * Takes one delivery of a run as far as it goes: to its end, back to the queue, or nowhere, when the run is over or
+ * somebody else's.
+ */
+export async function processRun(worker: WorkerContext, runId: string): Promise<void> {
+  const claimed = await claimRun(worker, runId);
+  if (!claimed) return;
+  const attempt = new Attempt(claimed.claim);
+  const { tenant, thread, attempt: number } = claimed.claim;
+  const logger = worker.logger.child({ runId, attempt: number, tenant, thread });
+  logger.info('attempt started');
+  worker.leases.add(attempt);
+  try {
+    const outcome = await carryOut(worker, attempt, claimed.head);
+    await conclude(worker, attempt, outcome);
+    logger.info(
+      { result: outcome.result, ...(outcome.result === 'end' && { status: outcome.end.status }) },
+      'attempt ended',
+    );
+  } finally {
+    worker.leases.remove(attempt);
+  }
+}
+
+/** Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take. */
+async function claimRun(
+  worker: WorkerContext,
+  runId: string,
+): Promise<{ claim: Claim; head: string | undefined } | undefined> {
+  const { store, checkpointRedis, checkpointPrefix: prefix, limits } = worker;
+  const by = {
+    worker: worker.name,
+    nonce: randomUUID(),
+    leaseMs: limits.leaseMs,
+    crashBudget: limits.crashBudget,
+  };
+  let known: { token: number; head?: string | undefined } = { token: 0 };
+  for (;;) {
+    const claim = await store.claim(runId, by, known);
+    if (claim.outcome === 'look') {
+      const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
+      const reader = new CheckpointReader(checkpointRedis, { prefix, namespace: claim.tenant });
+      const [token, head] = await Promise.all([
+        readFence(checkpointRedis, threadRef),
+        reader.head(claim.thread),
+      ]);
+      known = { token, head: head?.checkpointId ?? '' };
+      continue;
+    }
+    if (claim.outcome === 'ended') await worker.doorbell.ring([claim.job]);
+    if (claim.outcome !== 'claimed') return undefined;
+    const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
+    const raised = await raiseFence(checkpointRedis, threadRef, claim.lease);
+    if (raised.raised) return { claim, head: raised.head };
+    known = { token: raised.token, head: known.head };
+  }
+}
+
+async function carryOut(
+  worker: WorkerContext,
+  attempt: Attempt,
+  head: string | undefined,
+): Promise<AttemptResult> {
+  const { request, tenant, lease, runId, thread } = attempt.claim;
+  if (request.kind === 'delete_thread') {
+    await worker.saver.withLease({ namespace: tenant, lease, runId }).deleteThread(thread);
+    return { result: 'end', end: { status: 'succeeded' } };
+  }
+  const loaded = worker.graphs.get(request.graph);
+  if (!loaded) return { result: 'hand_back' };
+  if (request.kind === 'update_state') return editState(worker, attempt, loaded, head);
+  return execute(worker, attempt, loaded, head);
+}
+
+async function conclude(worker: WorkerContext, attempt: Attempt, outcome: AttemptResult): Promise<void> {
+  const { claim } = attempt;
+  if (outcome.result === 'lost') {
+    worker.logger.warn({ runId: attempt.runId }, 'the lease went to somebody else; nothing more is written');
+    return;
+  }
+  if (outcome.result === 'hand_back') {
+    const delayMs = worker.graphs.has(claim.request.graph) ? 0 : WRONG_WORKER_DELAY_MS;
+    const back = await worker.store.handBack(attempt.runId, claim.lease, { delayMs, usedMs: attempt.usedMs });
+    await worker.doorbell.ring([back.job]);
+    return;
+  }
+  const { won, job } = await worker.store.finish(attempt.runId, claim.lease, outcome.end);
+  if (won) observe(worker, claim, outcome.end, attempt.usedMs);
+  await worker.doorbell.ring([job]);
+}
+
+function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: number): void {
+  const labels = { graph: claim.request.graph, status: end.status };
+  worker.metrics.runs.duration.observe(labels, usedMs / 1000);
+  worker.metrics.runs.wait.observe(labels, Math.max(0, claim.startedAt - claim.createdAt) / 1000);
+}

@@ -1,0 +1,36 @@
+import type { RedisSaver } from '@millrace/checkpoint-redis';
+import type { Logger } from '@millrace/shared/logger';
+import type { Doorbell } from '@millrace/shared/queue';
+import type { RunStore } from '@millrace/shared/run-store';
+import type { Redis } from 'ioredis';
+import type { LeaseKeeper } from './lease-keeper.ts';
+import type { LoadedGraph } from './loader/loaded-graph.ts';
+import type { WorkerMetrics } from './metrics.ts';
+
+/** What one worker process works with. */
+export interface WorkerContext {
+  /** Unique to this process. */
+  name: string;
+  redis: Redis;
+  /** Where checkpoints live; may be the same server. */
+  checkpointRedis: Redis;
+  /** Key prefix of the checkpoints. */
+  checkpointPrefix: string;
+  store: RunStore;
+  doorbell: Doorbell;
+  saver: RedisSaver;
+  graphs: Map<string, LoadedGraph>;
+  leases: LeaseKeeper;
+  limits: {
+    leaseMs: number;
+    /** Crashes at one checkpoint before a run is given up. */
+    crashBudget: number;
+    runTimeoutMs: number;
+    /** Steps of a run. */
+    recursionLimit: number;
+  };
+  /** Which model answers, when that must be said with every result. */
+  modelNote: string | undefined;
+  metrics: WorkerMetrics;
+  logger: Logger;
+}

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { RedisSaver } from '@millrace/checkpoint-redis';
+import { Catalog } from '@millrace/shared/catalog';
+import { Keys } from '@millrace/shared/keys';
+import type { Logger } from '@millrace/shared/logger';
+import { Doorbell, type JobData } from '@millrace/shared/queue';
+import { checkServer, connect, whenReady } from '@millrace/shared/redis';
+import { RunStore } from '@millrace/shared/run-store';
+import { Worker as QueueWorker } from 'bullmq';
+import type { WorkerConfig } from './config.ts';
+import { drain } from './drain.ts';
+import { loadWorkerGraphs } from './graphs.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { toCatalogEntry } from './loader/loaded-graph.ts';
+import { workerMetrics } from './metrics.ts';
+import { startOpsServer } from './ops-server.ts';
+import { processRun } from './process-run.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/**
+ * BullMQ counts how often it thought a job's worker dead, and fails the job past this, without asking. Our crash
+ * budget decides that instead.
+ */
+const NEVER = 1_000_000_000;
+
+export interface RunningWorker {
+  /** Where probes and metrics are. */
+  url: string;
+  /** Takes no new runs, finishes or hands back those at work, and leaves. Resolves when all is closed. */
+  stop: () => Promise<void>;
+}
+
+/**
+ * Starts a worker: loads the graphs, publishes them, and executes runs of their queues.
+ *
+ * Rejects, with everything closed again, when the graphs, the model or Redis cannot be used.
+ */
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<RunningWorker> {
+  const closing: (() => Promise<unknown> | unknown)[] = [];
+  const close = async () => {
+    for (const step of closing.reverse()) await step();
+  };
+  try {
+    const { graphs, model } = await loadWorkerGraphs(config);
+    const redis = connect(config.redis, 'worker', logger);
+    closing.push(() => redis.disconnect());
+    const own = config.checkpointRedis !== config.redis;
+    const checkpointRedis = own ? connect(config.checkpointRedis, 'worker', logger) : redis;
+    if (own) closing.push(() => checkpointRedis.disconnect());
+    const subscriber = connect(config.redis, 'subscriber', logger);
+    closing.push(() => subscriber.disconnect());
+    await Promise.all([redis, checkpointRedis, subscriber].map(whenReady));
+    for (const one of new Set([redis, checkpointRedis])) await checkServer(one, config);
+
+    const keys = new Keys(config.prefix);
+    const store = new RunStore(redis, { keys, retention: config.retention });
+    const doorbell = new Doorbell(redis, store);
+    closing.push(() => doorbell.close());
+    const leases = new LeaseKeeper(store, config.leaseMs, logger);
+    closing.push(() => leases.close());
+    const metrics = workerMetrics(() => leases.attempts.length);
+    const checkpointPrefix = keys.checkpoints();
+    const worker: WorkerContext = {
+      name: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
+      redis,
+      checkpointRedis,
+      checkpointPrefix,
+      store,
+      doorbell,
+      saver: new RedisSaver(checkpointRedis, {
+        prefix: checkpointPrefix,
+        keepCheckpoints: config.checkpointsKept,
+      }),
+      graphs: new Map(graphs.map((graph) => [graph.name, graph])),
+      leases,
+      limits: config,
+      modelNote: model?.note,
+      metrics,
+      logger,
+    };
+
+    subscriber.on('message', (_channel: string, runId: string) => leases.cancel(runId));
+    await subscriber.subscribe(keys.cancelChannel());
+    const catalog = new Catalog(redis, keys);
+    const publish = () => catalog.publish(graphs.map((graph) => toCatalogEntry(graph)));
+    await publish();
+    // A Redis that came back empty would have no catalog.
+    redis.on('ready', () => void publish().catch(() => undefined));
+
+    const queues = [...new Set(graphs.map((graph) => graph.queue))];
+    const consumers = queues.map((queue) => consume(worker, queue, config));
+    let stopping = false;
+    const ops = await startOpsServer({ ...config, registry: metrics.registry, ready: () => !stopping });
+    closing.push(() => ops.close());
+    await Promise.all(consumers.map((consumer) => consumer.waitUntilReady()));
+    logger.info(
+      { url: ops.url, graphs: [...worker.graphs.keys()], queues, concurrency: config.concurrency },
+      `worker ready; model: ${model?.description ?? "the graphs' own"}`,
+    );
+    return {
+      url: ops.url,
+      stop: async () => {
+        stopping = true;
+        await drain(consumers, leases, config.drainMs, logger);
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The one place where BullMQ meets LangGraph. */
+function consume(worker: WorkerContext, queue: string, config: WorkerConfig): QueueWorker<JobData> {
+  const consumer = new QueueWorker<JobData>(
+    queue,
+    // Returns nothing: BullMQ would keep what a job returns in its event stream.
+    async (job) => {
+      await processRun(worker, job.data.runId);
+    },
+    {
+      connection: worker.redis,
+      prefix: worker.store.keys.queuePrefix(),
+      concurrency: config.concurrency,
+      // One value for all three: whoever is not heard of for a lease is taken for dead, everywhere.
+      lockDuration: config.leaseMs,
+      stalledInterval: config.leaseMs,
+      maxStalledCount: NEVER,
+    },
+  );
+  consumer.on('error', (error) => worker.logger.warn({ queue, err: error }, 'the queue reports an error'));
+  consumer.on('failed', (job, error) => {
+    worker.logger.error(
+      { queue, runId: job?.data.runId, err: error },
+      'a delivery failed in the worker itself',
+    );
+  });
+  return consumer;
+}
