@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import { Catalog } from '@millrace/shared/catalog';
 import { EventHub } from '@millrace/shared/event-hub';
@@ -9,13 +10,17 @@ import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
 import { Doorbell } from '@millrace/shared/queue';
 import { checkServer, connect, type RedisTarget, whenReady } from '@millrace/shared/redis';
 import { RunStore } from '@millrace/shared/run-store';
+import type { Redis } from 'ioredis';
 import { createApp, createOpsApp } from './app.ts';
 import { CatalogCache } from './catalog-cache.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
+import { isRedisFault } from './http/redis-fault.ts';
 import { registerSweeperMetrics } from './metrics.ts';
 import type { Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
+
+const RETRY_MS = 200;
 
 export interface Gateway {
   /** Where it listens, as `http://127.0.0.1:2024`. */
@@ -81,17 +86,15 @@ async function start(
   registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });
   const readiness = { connected: false, drain: drain.signal };
   const app = createApp(services, { config, registry, readiness });
+  const ops = await startOps(config, logger, life, { registry, readiness });
   const server = await listen(app, config);
   life.onStop('http', () => server.close(config.drainMs));
   // Streams and long polls would otherwise hold the requests open for as long as the grace allows.
   life.onStop('streams', () => drain.abort());
-  const ops = await startOps(config, logger, life, { registry, readiness });
   logger.info({ url: server.url, opsUrl: ops }, `listening on ${server.url}`);
 
-  for (const one of new Set([redis, checkpointRedis])) {
-    await unless(signal, whenReady(one));
-    await unless(signal, checkServer(one, { allowEviction: config.allowEviction }));
-  }
+  for (const one of new Set([redis, checkpointRedis]))
+    await unless(signal, whenFit(one, config.allowEviction));
   readiness.connected = true;
   const sweeper = new Sweeper(services, registerSweeperMetrics(registry));
   sweeper.start();
@@ -109,6 +112,19 @@ async function startOps(
   const server = await listen(createOpsApp(logger, options), { host: config.host, port: config.opsPort });
   life.onStop('probes', () => server.close(0));
   return server.url;
+}
+
+/** Waits for Redis, however long it takes; what it is not fit for will not get better by waiting. */
+async function whenFit(redis: Redis, allowEviction: boolean): Promise<void> {
+  for (;;) {
+    await whenReady(redis);
+    try {
+      return await checkServer(redis, { allowEviction });
+    } catch (error) {
+      if (!isRedisFault(error)) throw error;
+      await sleep(RETRY_MS);
+    }
+  }
 }
 
 async function queuesOf(services: Services): Promise<string[]> {

@@ -42,7 +42,10 @@ export interface CheckpointView {
   /** The described channels, or all that are not LangGraph's own. Delta channels only where they are stored whole. */
   values: Record<string, unknown>;
   metadata: CheckpointMetadata<Record<string, unknown>>;
-  /** The nodes that are still to run; empty when not described. */
+  /**
+   * The nodes of the next step; empty when not described. Of the head only those that are still to run, as LangGraph
+   * has it: an older checkpoint's step is over, and what it was is of interest.
+   */
   next: string[];
   /** The described tasks, or only those with an error, a question or a result when not described. */
   tasks: TaskView[];
@@ -88,7 +91,7 @@ export class CheckpointReader {
   async get(threadId: string, options: GetOptions = {}): Promise<CheckpointView | undefined> {
     const { checkpointId, checkpointNs = '' } = options;
     const stored = await this.#store.get(threadId, checkpointNs, checkpointId, isShown);
-    return stored && viewOf(stored);
+    return stored && viewOf(stored, checkpointId === undefined);
   }
 
   /** Newest first, by insertion. Read page by page: leaving the loop early costs nothing more. */
@@ -99,7 +102,7 @@ export class CheckpointReader {
     const start = before === undefined ? undefined : { checkpointId: before };
     for await (const stored of this.#store.list(threadId, checkpointNs, start, isShown)) {
       if (!matchesMetadata(stored.metadata, filter)) continue;
-      yield viewOf(stored);
+      yield viewOf(stored, false);
       left -= 1;
       if (left <= 0) return;
     }
@@ -111,7 +114,7 @@ function isShown(channel: string, description: CheckpointDescription | undefined
   return !channel.startsWith('__') && !channel.startsWith('branch:');
 }
 
-function viewOf(stored: StoredCheckpoint): CheckpointView {
+function viewOf(stored: StoredCheckpoint, isHead: boolean): CheckpointView {
   const { checkpoint, description, pendingWrites } = stored;
   const ids = description?.tasks ?? tasksOf(pendingWrites);
   const tasks = ids.map(({ id, name }) => taskView(id, name, pendingWrites));
@@ -125,7 +128,7 @@ function viewOf(stored: StoredCheckpoint): CheckpointView {
       ]),
     ),
     metadata: stored.metadata as CheckpointMetadata<Record<string, unknown>>,
-    next: description ? tasks.filter((task) => !task.done).map((task) => task.name) : [],
+    next: description ? tasks.filter((task) => !(isHead && task.done)).map((task) => task.name) : [],
     tasks,
     described: description !== undefined,
   };

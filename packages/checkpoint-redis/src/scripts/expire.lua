@@ -1,7 +1,7 @@
 -- ARGV: cutoff in ms, nonce of this sweep, '1' for the first step, budget, '1' to remove the fence as well.
 -- Reply: 1 while there is more to do, 0 when done, -1 when the thread is in use.
 -- Nothing stored: whoever holds the fence may be about to begin.
-
+if redis.call('EXISTS', key_record()) == 0 then return 0 end
 local touched = redis.call('HGET', key_record(), 't')
 if touched and tonumber(touched) > tonumber(ARGV[1]) then return -1 end
 local held = redis.call('HMGET', key_fence(), 'token', 'nonce')

@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import type { RunEvent } from '@millrace/shared/contract/event';
+import type { RunRecord, RunRequest } from '@millrace/shared/contract/run';
+import { EventHub } from '@millrace/shared/event-hub';
+import { EventReader } from '@millrace/shared/event-reader';
+import { createLogger } from '@millrace/shared/logger';
+import { Doorbell } from '@millrace/shared/queue';
+import { RunStore, type Submission } from '@millrace/shared/run-store';
+import type { TestRedis } from '@millrace/shared/test-redis';
+
+/** Submits and watches runs without a gateway. */
+export class StoreClient {
+  readonly store: RunStore;
+  readonly doorbell: Doorbell;
+  readonly events: EventReader;
+  readonly checkpoints: CheckpointReader;
+  readonly #hub: EventHub;
+
+  constructor(test: TestRedis) {
+    this.store = new RunStore(test.redis, { keys: test.keys });
+    this.doorbell = new Doorbell(test.redis, this.store);
+    this.#hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+    this.events = new EventReader(test.redis, test.keys, this.#hub);
+    this.checkpoints = new CheckpointReader(test.redis, { prefix: test.keys.checkpoints(), namespace: 't' });
+  }
+
+  /** Submits a run and rings. */
+  async submit(
+    graph: string,
+    request: Partial<RunRequest> = {},
+    more: Partial<Submission> = {},
+  ): Promise<{ runId: string; thread: string }> {
+    const thread = more.thread ?? randomUUID();
+    const result = await this.store.submit({
+      tenant: 't',
+      thread,
+      createThread: true,
+      request: {
+        kind: 'graph',
+        graph,
+        assistantId: graph,
+        input: request.answers ? undefined : {},
+        streamModes: [],
+        ...request,
+      },
+      queue: 'default',
+      multitask: 'enqueue',
+      ...more,
+    });
+    if (result.outcome !== 'accepted') throw new Error(`refused: ${result.outcome}`);
+    await this.doorbell.ring([result.job]);
+    return { runId: result.runId, thread };
+  }
+
+  /** The run once it has ended. */
+  async end(runId: string): Promise<RunRecord> {
+    await this.events.waitForEnd(runId, { timeoutMs: 50_000 });
+    const run = await this.store.read.run('t', runId);
+    if (!run) throw new Error(`run ${runId} is gone`);
+    return run;
+  }
+
+  async run(graph: string, request: Partial<RunRequest> = {}, more: Partial<Submission> = {}) {
+    const { runId, thread } = await this.submit(graph, request, more);
+    return { ...(await this.end(runId)), thread };
+  }
+
+  /** All events of a run that has ended or will. */
+  async stream(runId: string): Promise<RunEvent[]> {
+    const events: RunEvent[] = [];
+    for await (const event of this.events.follow(runId)) events.push(event);
+    return events;
+  }
+
+  async values(thread: string): Promise<Record<string, unknown>> {
+    return (await this.checkpoints.head(thread))?.values ?? {};
+  }
+
+  /** Resolves when so many tasks of the thread's next step have their results stored. */
+  async storedWrites(thread: string, tasks: number): Promise<void> {
+    for (;;) {
+      const head = await this.checkpoints.head(thread);
+      if ((head?.tasks.filter((task) => task.done).length ?? 0) >= tasks) return;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#hub.close();
+    await this.doorbell.close();
+  }
+}

@@ -1,0 +1,123 @@
+import {
+  Annotation,
+  END,
+  interrupt,
+  type LangGraphRunnableConfig,
+  START,
+  StateGraph,
+} from '@langchain/langgraph';
+
+/** Graphs whose steps report to a ledger outside the worker (`configurable.ledger`, a URL), and may be held there. */
+
+const State = Annotation.Root({
+  text: Annotation<string>,
+  /** The steps that ran, in the order their results were stored. */
+  log: Annotation<string[]>({ reducer: (all, more) => all.concat(more), default: () => [] }),
+});
+type State = typeof State.State;
+
+/** Tells the ledger that a step was called; resolves when the ledger lets it go on. */
+async function call(step: string, config: LangGraphRunnableConfig): Promise<void> {
+  const { ledger, run_id } = config.configurable ?? {};
+  if (typeof ledger !== 'string') return;
+  const response = await fetch(ledger, {
+    method: 'POST',
+    body: JSON.stringify({ step, run: run_id }),
+    ...(config.signal && { signal: config.signal }),
+  });
+  await response.text();
+}
+
+const step = (name: string) => async (state: State, config: LangGraphRunnableConfig) => {
+  await call(name, config);
+  return { log: [`${name}:${state.text ?? ''}`] };
+};
+
+const asks =
+  (name: string, ...questions: string[]) =>
+  async (_: State, config: LangGraphRunnableConfig) => {
+    await call(name, config);
+    const answers = questions.map((question) => String(interrupt({ question })));
+    await call(`${name}:answered`, config);
+    return { log: [`${name}:${answers.join('+')}`] };
+  };
+
+export const echo = new StateGraph(State)
+  .addNode('echo', step('echo'))
+  .addEdge(START, 'echo')
+  .addEdge('echo', END);
+
+export const chain = new StateGraph(State)
+  .addNode('a', step('a'))
+  .addNode('b', step('b'))
+  .addNode('c', step('c'))
+  .addEdge(START, 'a')
+  .addEdge('a', 'b')
+  .addEdge('b', 'c')
+  .addEdge('c', END);
+
+export const siblings = new StateGraph(State)
+  .addNode('x', step('x'))
+  .addNode('y', step('y'))
+  .addNode('z', step('z'))
+  .addNode('join', step('join'))
+  .addEdge(START, 'x')
+  .addEdge(START, 'y')
+  .addEdge(START, 'z')
+  .addEdge(['x', 'y', 'z'], 'join')
+  .addEdge('join', END);
+
+export const ask = new StateGraph(State)
+  .addNode('ask', asks('ask', 'sure?'))
+  .addNode('after', step('after'))
+  .addEdge(START, 'ask')
+  .addEdge('ask', 'after')
+  .addEdge('after', END);
+
+export const askTwice = new StateGraph(State)
+  .addNode('ask', asks('ask', 'first?', 'second?'))
+  .addEdge(START, 'ask')
+  .addEdge('ask', END);
+
+export const askBoth = new StateGraph(State)
+  .addNode('left', asks('left', 'left?'))
+  .addNode('right', asks('right', 'right?'))
+  .addEdge(START, 'left')
+  .addEdge(START, 'right')
+  .addEdge('left', END)
+  .addEdge('right', END);
+
+const nested = new StateGraph(State)
+  .addNode('inner', asks('inner', 'first?', 'second?'))
+  .addEdge(START, 'inner')
+  .addEdge('inner', END)
+  .compile();
+
+export const askNested = new StateGraph(State)
+  .addNode('outer', async (state, config) => {
+    const { log } = await nested.invoke({ text: state.text ?? '' }, config);
+    return { log };
+  })
+  .addEdge(START, 'outer')
+  .addEdge('outer', END);
+
+export const approval = new StateGraph(State)
+  .addNode('prepare', step('prepare'))
+  .addNode('pay', step('pay'))
+  .addEdge(START, 'prepare')
+  .addEdge('prepare', 'pay')
+  .addEdge('pay', END)
+  .compile({ interruptBefore: ['pay'] });
+
+export const fails = new StateGraph(State)
+  .addNode('fails', async (_, config) => {
+    await call('fails', config);
+    throw new TypeError('this graph always fails');
+  })
+  .addEdge(START, 'fails')
+  .addEdge('fails', END);
+
+export const endless = new StateGraph(State)
+  .addNode('again', step('again'))
+  .addEdge(START, 'again')
+  .addEdge('again', 'again');

@@ -1,0 +1,424 @@
+import { Catalog } from '@millrace/shared/catalog';
+import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
+import {
+  Client as ModernClient,
+  StreamableHTTPClientTransport as ModernTransport,
+} from '@modelcontextprotocol/client';
+import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RunOutput } from '../apps/gateway/src/mcp/run-result.ts';
+import {
+  catalogEntry,
+  startTestGateway,
+  type TestGateway,
+  TestWorker,
+} from '../apps/gateway/src/mcp/test-gateway.ts';
+
+interface CallOptions {
+  onprogress?: (step: { progress: number; message?: string | undefined }) => void;
+  signal?: AbortSignal;
+  idempotencyKey?: string;
+}
+
+interface CallResult {
+  text: string;
+  isError: boolean;
+  output: RunOutput;
+}
+
+/** What the two generations of clients have in common. */
+interface AnyClient {
+  revision: () => string | undefined;
+  toolNames: () => Promise<string[]>;
+  call: (name: string, args: Record<string, unknown>, options?: CallOptions) => Promise<CallResult>;
+  close: () => Promise<void>;
+}
+
+type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
+
+function toResult(result: unknown): CallResult {
+  const { content, isError, structuredContent } = result as {
+    content: { text: string }[];
+    isError?: boolean;
+    structuredContent?: RunOutput;
+  };
+  return {
+    text: content.map((one) => one.text).join('\n'),
+    isError: isError === true,
+    output: structuredContent ?? ({} as RunOutput),
+  };
+}
+
+const metaOf = ({ idempotencyKey }: CallOptions) =>
+  idempotencyKey === undefined ? {} : { _meta: { 'millrace/idempotency-key': idempotencyKey } };
+
+async function olderClient(url: URL, fetch: Fetch, headers: Record<string, string>): Promise<AnyClient> {
+  const client = new OlderClient({ name: 'test', version: '1' });
+  const transport = new OlderTransport(url, { fetch, requestInit: { headers } });
+  // The class is looser than the interface under exactOptionalPropertyTypes.
+  await client.connect(transport as Parameters<typeof client.connect>[0]);
+  return {
+    revision: () => transport.protocolVersion,
+    toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
+    call: async (name, args, options = {}) =>
+      toResult(
+        await client.callTool({ name, arguments: args, ...metaOf(options) }, undefined, {
+          ...(options.onprogress && { onprogress: options.onprogress }),
+          ...(options.signal && { signal: options.signal }),
+        }),
+      ),
+    close: () => client.close(),
+  };
+}
+
+async function modernClient(
+  url: URL,
+  fetch: Fetch,
+  headers: Record<string, string>,
+  mode: 'legacy' | 'auto' = 'auto',
+): Promise<AnyClient> {
+  const client = new ModernClient({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
+  await client.connect(new ModernTransport(url, { fetch, requestInit: { headers } }));
+  return {
+    revision: () => client.getNegotiatedProtocolVersion(),
+    toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
+    call: async (name, args, options = {}) =>
+      toResult(
+        await client.callTool(
+          { name, arguments: args, ...metaOf(options) },
+          {
+            ...(options.onprogress && { onprogress: options.onprogress }),
+            ...(options.signal && { signal: options.signal }),
+          },
+        ),
+      ),
+    close: () => client.close(),
+  };
+}
+
+const generations = [
+  { name: 'v1 client', revision: '2025-11-25', connect: olderClient },
+  { name: 'v2 client', revision: '2026-07-28', connect: modernClient },
+  {
+    name: 'v2 client, older revision',
+    revision: '2025-11-25',
+    connect: (url: URL, fetch: Fetch, headers: Record<string, string>) =>
+      modernClient(url, fetch, headers, 'legacy'),
+  },
+];
+
+let test: TestRedis;
+let worker: TestWorker;
+let gateways: TestGateway[];
+let clients: AnyClient[];
+
+beforeEach(async () => {
+  test = await testRedis();
+  gateways = [];
+  clients = [];
+  worker = new TestWorker(test);
+  await new Catalog(test.redis, test.keys).publish([
+    catalogEntry('agent'),
+    catalogEntry('sum', {
+      conversational: false,
+      inputSchema: {
+        type: 'object',
+        properties: { a: { type: 'number' }, b: { type: 'number' } },
+        required: ['a', 'b'],
+      },
+    }),
+  ]);
+});
+
+afterEach(async () => {
+  await Promise.all(clients.map((one) => one.close()));
+  await Promise.all(gateways.map((one) => one.close()));
+  await worker.close();
+  await test.close();
+});
+
+/** Every request of a client goes to the next gateway. */
+async function inTurn(
+  options: Parameters<typeof startTestGateway>[1] = {},
+): Promise<{ url: URL; fetch: Fetch }> {
+  const two = [await startTestGateway(test, options), await startTestGateway(test, options)];
+  gateways.push(...two);
+  let turn = 0;
+  return {
+    url: new URL('http://gateways.test/mcp'),
+    fetch: (_, init) => {
+      turn += 1;
+      return fetch(two[turn % 2]?.url ?? '', init);
+    },
+  };
+}
+
+describe.each(generations)('$name', ({ revision, connect }) => {
+  async function connected(options: Parameters<typeof startTestGateway>[1] = {}, tenant = 'acme') {
+    const { url, fetch } = await inTurn(options);
+    const client = await connect(url, fetch, { 'x-tenant': tenant });
+    clients.push(client);
+    const other = async (name: string) => {
+      const another = await connect(url, fetch, { 'x-tenant': name });
+      clients.push(another);
+      return another;
+    };
+    return { client, other };
+  }
+
+  it('speaks its own revision and lists the graphs and the tools about runs', async () => {
+    const { client } = await connected();
+    expect(client.revision()).toBe(revision);
+    expect(await client.toolNames()).toEqual(['agent', 'sum', 'get_run', 'respond_run', 'cancel_run']);
+  });
+
+  it('gets the answer of a call, and goes on in the same thread', async () => {
+    const { client } = await connected();
+    await client.toolNames();
+    const [first, run] = await Promise.all([
+      client.call('agent', { message: 'What is 2 + 2?' }),
+      worker.answerNext('4'),
+    ]);
+    expect(first).toMatchObject({
+      text: '4',
+      isError: false,
+      output: { run_id: run.claim.runId, status: 'succeeded', answer: '4' },
+    });
+    expect(run.claim.request).toMatchObject({
+      graph: 'agent',
+      input: { messages: [{ role: 'user', content: 'What is 2 + 2?' }] },
+      streamModes: ['updates'],
+    });
+
+    const [second, next] = await Promise.all([
+      client.call('agent', { message: 'And 3 + 3?', thread_id: first.output.thread_id }),
+      worker.answerNext('6'),
+    ]);
+    expect(second.output).toMatchObject({ answer: '6', thread_id: first.output.thread_id });
+    expect(next.claim.thread).toBe(run.claim.thread);
+  });
+
+  it('hears of the steps while it waits', async () => {
+    const { client } = await connected({ progressMs: 0 });
+    const heard: string[] = [];
+    let wake = () => {};
+    const until = async (message: string) => {
+      while (!heard.includes(message)) await new Promise<void>((resolve) => (wake = resolve));
+    };
+    const steps: number[] = [];
+    const call = client.call(
+      'agent',
+      { message: 'Go' },
+      {
+        onprogress: ({ progress, message }) => {
+          steps.push(progress);
+          heard.push(message ?? '');
+          wake();
+        },
+      },
+    );
+    const run = await worker.next();
+    await until('running');
+    await run.emit('updates', { plan: { todo: 1 } });
+    await until('plan');
+    await run.emit('updates|research:0b7c', { search: {} });
+    await until('research / search');
+    await run.finish({ status: 'succeeded', answer: 'Done' });
+    expect((await call).text).toBe('Done');
+    expect(heard).toEqual(['queued', 'running', 'plan', 'research / search']);
+    expect(steps).toEqual([1, 2, 3, 4]);
+  });
+
+  it('gets the questions of a run and answers them', async () => {
+    const { client } = await connected();
+    await client.toolNames();
+    const [asked, run] = await Promise.all([
+      client.call('agent', { message: 'Delete all' }),
+      worker.next().then(async (one) => {
+        await one.finish({
+          status: 'interrupted',
+          questions: [
+            { id: 'q1', kind: 'interrupt', node: 'tools', interruptId: 'i1', value: { question: 'Really?' } },
+          ],
+        });
+        return one;
+      }),
+    ]);
+    expect(asked.isError).toBe(false);
+    expect(asked.text).toContain('{"question":"Really?"}');
+    expect(asked.text).toContain(`"run_id": "${run.claim.runId}"`);
+    expect(asked.output).toEqual({
+      run_id: run.claim.runId,
+      thread_id: run.claim.thread,
+      status: 'interrupted',
+      questions: [{ id: 'q1', kind: 'interrupt', node: 'tools', value: { question: 'Really?' } }],
+    });
+
+    const [done, resumed] = await Promise.all([
+      client.call('respond_run', { run_id: run.claim.runId, answer: { approve: true } }),
+      worker.answerNext('All deleted'),
+    ]);
+    expect(resumed.claim.request).toMatchObject({
+      answers: { q1: { approve: true } },
+      resume: { i1: { approve: true } },
+    });
+    expect(done).toMatchObject({ text: 'All deleted', output: { run_id: resumed.claim.runId } });
+
+    // Whoever holds the first id still finds the outcome; the question is answered for good.
+    expect(await client.call('get_run', { run_id: run.claim.runId })).toMatchObject({ text: 'All deleted' });
+    const again = await client.call('respond_run', { run_id: run.claim.runId, answer: false });
+    expect(again).toMatchObject({ isError: true, text: expect.stringContaining('no open question') });
+  });
+
+  it('wants to know which of several questions an answer is for', async () => {
+    const { client } = await connected();
+    const [asked, run] = await Promise.all([
+      client.call('agent', { message: 'Two things' }),
+      worker.next().then(async (one) => {
+        await one.finish({
+          status: 'interrupted',
+          questions: [
+            { id: 'q1', kind: 'interrupt', node: 'a', interruptId: 'i1', value: 'One?' },
+            { id: 'q2', kind: 'interrupt', node: 'b', interruptId: 'i2', value: 'Two?' },
+          ],
+        });
+        return one;
+      }),
+    ]);
+    const run_id = run.claim.runId;
+    expect(asked.output.questions).toHaveLength(2);
+    expect(await client.call('respond_run', { run_id, answer: 1 })).toMatchObject({
+      isError: true,
+      text: expect.stringContaining('q1, q2'),
+    });
+    const [, resumed] = await Promise.all([
+      client.call('respond_run', { run_id, answers: { q1: 1, q2: 2 } }),
+      worker.answerNext('Both'),
+    ]);
+    expect(resumed.claim.request.resume).toEqual({ i1: 1, i2: 2 });
+  });
+
+  it('gets a handle when the run takes longer than the call, and waits with it', async () => {
+    const { client } = await connected({ waitMs: 0 });
+    await client.toolNames();
+    const handed = await client.call('agent', { message: 'Take your time' });
+    expect(handed).toMatchObject({ isError: false, output: { status: 'queued' } });
+    expect(handed.text).toContain('get_run');
+    const { run_id } = handed.output;
+
+    const run = await worker.next();
+    expect((await client.call('get_run', { run_id, wait_seconds: 0 })).output.status).toBe('running');
+    const [got] = await Promise.all([
+      client.call('get_run', { run_id, wait_seconds: 50 }),
+      run.finish({ status: 'succeeded', answer: 'At last' }),
+    ]);
+    expect(got).toMatchObject({ text: 'At last', output: { run_id, status: 'succeeded' } });
+  });
+
+  it('cancels a run that waits, one at work, and the questions of one that asks', async () => {
+    const { client } = await connected({ waitMs: 0 });
+    const start = async (message: string) => (await client.call('agent', { message })).output.run_id;
+
+    const run_id = await start('Never mind');
+    expect(await client.call('cancel_run', { run_id })).toMatchObject({
+      isError: false,
+      output: { run_id, status: 'cancelled' },
+    });
+    expect(await client.call('get_run', { run_id })).toMatchObject({
+      isError: true,
+      text: expect.stringContaining('cancelled'),
+    });
+  });
+
+  it('is told of a failure as the outcome of the tool', async () => {
+    const { client } = await connected();
+    await client.toolNames();
+    const [failed] = await Promise.all([
+      client.call('sum', { a: 1, b: 2 }),
+      worker.next().then((run) =>
+        run.finish({
+          status: 'failed',
+          error: { code: 'graph_error', message: 'It broke', name: 'TypeError' },
+        }),
+      ),
+    ]);
+    expect(failed).toMatchObject({
+      isError: true,
+      text: 'The run failed (graph_error): It broke',
+      output: { status: 'failed', error: { code: 'graph_error', message: 'It broke' } },
+    });
+  });
+
+  it('is told which argument is wrong', async () => {
+    const { client } = await connected();
+    const texts = async (name: string, args: Record<string, unknown>) => {
+      const { isError, text } = await client.call(name, args);
+      return isError && text;
+    };
+    expect(await texts('agent', {})).toContain("'message'");
+    expect(await texts('agent', { message: 'x', thread_id: 1 })).toContain('thread_id must be string');
+    expect(await texts('agent', { message: 'x', mesage: 'y' })).toContain('mesage: not known here');
+    expect(await texts('sum', { a: 'one', b: 2 })).toContain('a must be number');
+    expect(await texts('get_run', { wait_seconds: -1 })).toMatch(/run_id is missing.*wait_seconds/);
+    expect(await texts('respond_run', { run_id: 'x' })).toContain('There is no run');
+  });
+
+  it('finds no tool by a wrong name', async () => {
+    const { client } = await connected();
+    await expect(client.call('nothing', {})).rejects.toMatchObject({
+      code: -32602,
+      message: expect.stringContaining('agent, sum, get_run'),
+    });
+  });
+
+  it("finds no run of another tenant's", async () => {
+    const { client, other } = await connected({ waitMs: 0 });
+    const { run_id } = (await client.call('agent', { message: 'Mine' })).output;
+    const stranger = await other('globex');
+    for (const [name, args] of [
+      ['get_run', { run_id }],
+      ['respond_run', { run_id, answer: 1 }],
+      ['cancel_run', { run_id }],
+    ] as const) {
+      expect(await stranger.call(name, args)).toMatchObject({
+        isError: true,
+        text: `There is no run "${run_id}"`,
+      });
+    }
+    expect((await client.call('get_run', { run_id, wait_seconds: 0 })).output.status).toBe('queued');
+  });
+
+  it('starts one run for one idempotency key', async () => {
+    const { client } = await connected({ waitMs: 0 });
+    const call = (message: string) => client.call('agent', { message }, { idempotencyKey: 'order-7' });
+    const [first, second] = [await call('Once'), await call('Once')];
+    expect(second.output.run_id).toBe(first.output.run_id);
+    expect(await call('Something else')).toMatchObject({
+      isError: true,
+      text: expect.stringContaining('another request'),
+    });
+  });
+
+  it('leaves the run alone when it gives up waiting', async () => {
+    const { client } = await connected();
+    const leaving = new AbortController();
+    const call = client.call('agent', { message: 'Work', thread_id: 't-1' }, { signal: leaving.signal });
+    const run = await worker.next();
+    leaving.abort();
+    await expect(call).rejects.toThrow();
+    await run.emit('updates', { step: {} });
+    await run.finish({ status: 'succeeded', answer: 'Done all the same' });
+    const got = await client.call('get_run', { run_id: run.claim.runId });
+    expect(got.text).toBe('Done all the same');
+  });
+
+  it('gets what there is when the gateway leaves', async () => {
+    const { client } = await connected();
+    const call = client.call('agent', { message: 'Long work' });
+    const run = await worker.next();
+    for (const gateway of gateways) gateway.drain.abort();
+    expect((await call).output).toMatchObject({ run_id: run.claim.runId, status: 'running' });
+    await run.finish({ status: 'succeeded', answer: '' });
+  });
+});

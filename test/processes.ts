@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** A gateway or worker as a process of its own, so that it can be killed. */
+export interface AppProcess {
+  pid: number;
+  /** Where it listens. */
+  url: string;
+  /** Its log so far, a line each. */
+  log: string[];
+  /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
+  end: (signal: NodeJS.Signals) => Promise<number | null>;
+  /** Sends a signal. */
+  signal: (signal: NodeJS.Signals) => void;
+}
+
+/** Starts an app and waits until it says that it is ready. Rejects with its output when it ends before that. */
+export async function startProcess(
+  app: 'gateway' | 'worker',
+  env: Record<string, string>,
+): Promise<AppProcess> {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', `apps/${app}/src/main.ts`], {
+    cwd: root,
+    env: { PATH: process.env.PATH, PORT: '0', WORKER_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const log: string[] = [];
+  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const ready = new Promise<string>((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
+      createInterface(stream).on('line', (line) => {
+        log.push(line);
+        const url = readyUrl(line);
+        if (url) resolve(url);
+      });
+    }
+    void exited.then((code) => reject(new Error(`${app} ended with ${code}:\n${log.join('\n')}`)));
+  });
+  const url = await ready;
+  return {
+    pid: child.pid ?? 0,
+    url,
+    log,
+    signal: (signal) => void child.kill(signal),
+    end: (signal) => {
+      child.kill(signal);
+      return exited;
+    },
+  };
+}
+
+function readyUrl(line: string): string | undefined {
+  if (!line.startsWith('{')) return undefined;
+  const { msg, url } = JSON.parse(line) as { msg?: string; url?: string };
+  return msg?.includes('ready') ? url : undefined;
+}
