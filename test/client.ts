@@ -16,8 +16,10 @@ export class StoreClient {
   readonly events: EventReader;
   readonly checkpoints: CheckpointReader;
   readonly #hub: EventHub;
+  readonly #test: TestRedis;
 
   constructor(test: TestRedis) {
+    this.#test = test;
     this.store = new RunStore(test.redis, { keys: test.keys });
     this.doorbell = new Doorbell(test.redis, this.store);
     this.#hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
@@ -53,10 +55,10 @@ export class StoreClient {
     return { runId: result.runId, thread };
   }
 
-  /** The run once it has ended. */
+  /** The run once it has ended, of whichever of the tests' tenants. */
   async end(runId: string): Promise<RunRecord> {
-    await this.events.waitForEnd(runId, { timeoutMs: 50_000 });
-    const run = await this.store.read.run('t', runId);
+    await this.events.waitForEnd(runId, { timeoutMs: 100_000 });
+    const run = (await this.store.read.run('t', runId)) ?? (await this.store.read.run('default', runId));
     if (!run) throw new Error(`run ${runId} is gone`);
     return run;
   }
@@ -75,6 +77,23 @@ export class StoreClient {
 
   async values(thread: string): Promise<Record<string, unknown>> {
     return (await this.checkpoints.head(thread))?.values ?? {};
+  }
+
+  /** The values of another tenant's thread. */
+  async valuesOf(tenant: string, thread: string): Promise<Record<string, unknown>> {
+    return (await this.#reader(tenant).head(thread))?.values ?? {};
+  }
+
+  /** Resolves when a queue has nothing left to do. */
+  async idle(queue: string): Promise<void> {
+    while ((await this.doorbell.demand(queue, 0)).demand > 0);
+  }
+
+  #reader(tenant: string): CheckpointReader {
+    return new CheckpointReader(this.#test.redis, {
+      prefix: this.#test.keys.checkpoints(),
+      namespace: tenant,
+    });
   }
 
   /** Resolves when so many tasks of the thread's next step have their results stored. */

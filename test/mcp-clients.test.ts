@@ -1,112 +1,13 @@
 import { Catalog } from '@millrace/shared/catalog';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
-import {
-  Client as ModernClient,
-  StreamableHTTPClientTransport as ModernTransport,
-} from '@modelcontextprotocol/client';
-import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js';
-import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { RunOutput } from '../apps/gateway/src/mcp/run-result.ts';
 import {
   catalogEntry,
   startTestGateway,
   type TestGateway,
   TestWorker,
 } from '../apps/gateway/src/mcp/test-gateway.ts';
-
-interface CallOptions {
-  onprogress?: (step: { progress: number; message?: string | undefined }) => void;
-  signal?: AbortSignal;
-  idempotencyKey?: string;
-}
-
-interface CallResult {
-  text: string;
-  isError: boolean;
-  output: RunOutput;
-}
-
-/** What the two generations of clients have in common. */
-interface AnyClient {
-  revision: () => string | undefined;
-  toolNames: () => Promise<string[]>;
-  call: (name: string, args: Record<string, unknown>, options?: CallOptions) => Promise<CallResult>;
-  close: () => Promise<void>;
-}
-
-type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
-
-function toResult(result: unknown): CallResult {
-  const { content, isError, structuredContent } = result as {
-    content: { text: string }[];
-    isError?: boolean;
-    structuredContent?: RunOutput;
-  };
-  return {
-    text: content.map((one) => one.text).join('\n'),
-    isError: isError === true,
-    output: structuredContent ?? ({} as RunOutput),
-  };
-}
-
-const metaOf = ({ idempotencyKey }: CallOptions) =>
-  idempotencyKey === undefined ? {} : { _meta: { 'millrace/idempotency-key': idempotencyKey } };
-
-async function olderClient(url: URL, fetch: Fetch, headers: Record<string, string>): Promise<AnyClient> {
-  const client = new OlderClient({ name: 'test', version: '1' });
-  const transport = new OlderTransport(url, { fetch, requestInit: { headers } });
-  // The class is looser than the interface under exactOptionalPropertyTypes.
-  await client.connect(transport as Parameters<typeof client.connect>[0]);
-  return {
-    revision: () => transport.protocolVersion,
-    toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
-    call: async (name, args, options = {}) =>
-      toResult(
-        await client.callTool({ name, arguments: args, ...metaOf(options) }, undefined, {
-          ...(options.onprogress && { onprogress: options.onprogress }),
-          ...(options.signal && { signal: options.signal }),
-        }),
-      ),
-    close: () => client.close(),
-  };
-}
-
-async function modernClient(
-  url: URL,
-  fetch: Fetch,
-  headers: Record<string, string>,
-  mode: 'legacy' | 'auto' = 'auto',
-): Promise<AnyClient> {
-  const client = new ModernClient({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
-  await client.connect(new ModernTransport(url, { fetch, requestInit: { headers } }));
-  return {
-    revision: () => client.getNegotiatedProtocolVersion(),
-    toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
-    call: async (name, args, options = {}) =>
-      toResult(
-        await client.callTool(
-          { name, arguments: args, ...metaOf(options) },
-          {
-            ...(options.onprogress && { onprogress: options.onprogress }),
-            ...(options.signal && { signal: options.signal }),
-          },
-        ),
-      ),
-    close: () => client.close(),
-  };
-}
-
-const generations = [
-  { name: 'v1 client', revision: '2025-11-25', connect: olderClient },
-  { name: 'v2 client', revision: '2026-07-28', connect: modernClient },
-  {
-    name: 'v2 client, older revision',
-    revision: '2025-11-25',
-    connect: (url: URL, fetch: Fetch, headers: Record<string, string>) =>
-      modernClient(url, fetch, headers, 'legacy'),
-  },
-];
+import { type AnyClient, generations, inTurn } from './mcp-client.ts';
 
 let test: TestRedis;
 let worker: TestWorker;
@@ -138,33 +39,16 @@ afterEach(async () => {
   await test.close();
 });
 
-/** Every request of a client goes to the next gateway. */
-async function inTurn(
-  options: Parameters<typeof startTestGateway>[1] = {},
-): Promise<{ url: URL; fetch: Fetch }> {
-  const two = [await startTestGateway(test, options), await startTestGateway(test, options)];
-  gateways.push(...two);
-  let turn = 0;
-  return {
-    url: new URL('http://gateways.test/mcp'),
-    fetch: (_, init) => {
-      turn += 1;
-      return fetch(two[turn % 2]?.url ?? '', init);
-    },
-  };
-}
-
 describe.each(generations)('$name', ({ revision, connect }) => {
-  async function connected(options: Parameters<typeof startTestGateway>[1] = {}, tenant = 'acme') {
-    const { url, fetch } = await inTurn(options);
-    const client = await connect(url, fetch, { 'x-tenant': tenant });
-    clients.push(client);
-    const other = async (name: string) => {
-      const another = await connect(url, fetch, { 'x-tenant': name });
-      clients.push(another);
-      return another;
+  async function connected(options: Parameters<typeof startTestGateway>[1] = {}) {
+    for (let i = 0; i < 2; i += 1) gateways.push(await startTestGateway(test, options));
+    const fetch = inTurn(gateways.map((one) => one.url));
+    const as = async (name: string) => {
+      const client = await connect(fetch, { 'x-tenant': name });
+      clients.push(client);
+      return client;
     };
-    return { client, other };
+    return { client: await as('acme'), as };
   }
 
   it('speaks its own revision and lists the graphs and the tools about runs', async () => {
@@ -319,16 +203,59 @@ describe.each(generations)('$name', ({ revision, connect }) => {
   it('cancels a run that waits, one at work, and the questions of one that asks', async () => {
     const { client } = await connected({ waitMs: 0 });
     const start = async (message: string) => (await client.call('agent', { message })).output.run_id;
+    const cancel = (run_id: string) => client.call('cancel_run', { run_id });
 
-    const run_id = await start('Never mind');
-    expect(await client.call('cancel_run', { run_id })).toMatchObject({
+    const waiting = await start('Never mind');
+    expect(await cancel(waiting)).toMatchObject({
       isError: false,
-      output: { run_id, status: 'cancelled' },
+      output: { run_id: waiting, status: 'cancelled' },
     });
-    expect(await client.call('get_run', { run_id })).toMatchObject({
+    expect(await client.call('get_run', { run_id: waiting })).toMatchObject({
       isError: true,
-      text: expect.stringContaining('cancelled'),
+      output: { status: 'cancelled' },
     });
+    // Its job rings all the same; the worker finds that there is nothing to do.
+    await expect(worker.next()).rejects.toThrow('over');
+
+    const atWork = await start('Stop in the middle');
+    const run = await worker.next();
+    const asked = await cancel(atWork);
+    expect(asked).toMatchObject({ isError: false, output: { status: 'running' } });
+    expect(asked.text).toContain('asked to stop');
+    await run.finish({ status: 'cancelled' });
+    expect(await cancel(atWork)).toMatchObject({ isError: false, output: { status: 'cancelled' } });
+
+    const asking = await start('Ask me');
+    await (await worker.next()).finish({
+      status: 'interrupted',
+      questions: [{ id: 'q1', kind: 'interrupt', node: 'ask', interruptId: 'i1', value: 'Well?' }],
+    });
+    expect(await cancel(asking)).toMatchObject({ isError: false, output: { status: 'cancelled' } });
+    expect(await client.call('get_run', { run_id: asking })).toMatchObject({
+      isError: true,
+      text: 'The run was cancelled.',
+    });
+
+    const done = await start('Quick');
+    await worker.answerNext('Too late');
+    const late = await cancel(done);
+    expect(late).toMatchObject({ isError: false, output: { status: 'succeeded' } });
+    expect(late.text).toContain('had ended');
+  });
+
+  it('learns that a newer message has closed the questions of a run', async () => {
+    const { client } = await connected({ waitMs: 0 });
+    const first = await client.call('agent', { message: 'Ask me', thread_id: 'talk' });
+    await (await worker.next()).finish({
+      status: 'interrupted',
+      questions: [{ id: 'q1', kind: 'interrupt', node: 'ask', interruptId: 'i1', value: 'Well?' }],
+    });
+    await client.call('agent', { message: 'Forget it', thread_id: 'talk' });
+    const { run_id } = first.output;
+    const closed = await client.call('get_run', { run_id });
+    expect(closed).toMatchObject({ isError: true, output: { run_id, status: 'cancelled' } });
+    expect(closed.text).toContain('superseded');
+    expect(await client.call('respond_run', { run_id, answer: 'yes' })).toMatchObject({ isError: true });
   });
 
   it('is told of a failure as the outcome of the tool', async () => {
@@ -358,6 +285,8 @@ describe.each(generations)('$name', ({ revision, connect }) => {
     };
     expect(await texts('agent', {})).toContain("'message'");
     expect(await texts('agent', { message: 'x', thread_id: 1 })).toContain('thread_id must be string');
+    expect(await texts('agent', { message: ' ' })).toContain('message must match');
+    expect(await texts('agent', { message: 'x', thread_id: '\ud800' })).toContain('thread_id must match');
     expect(await texts('agent', { message: 'x', mesage: 'y' })).toContain('mesage: not known here');
     expect(await texts('sum', { a: 'one', b: 2 })).toContain('a must be number');
     expect(await texts('get_run', { wait_seconds: -1 })).toMatch(/run_id is missing.*wait_seconds/);
@@ -373,9 +302,9 @@ describe.each(generations)('$name', ({ revision, connect }) => {
   });
 
   it("finds no run of another tenant's", async () => {
-    const { client, other } = await connected({ waitMs: 0 });
+    const { client, as } = await connected({ waitMs: 0 });
     const { run_id } = (await client.call('agent', { message: 'Mine' })).output;
-    const stranger = await other('globex');
+    const stranger = await as('globex');
     for (const [name, args] of [
       ['get_run', { run_id }],
       ['respond_run', { run_id, answer: 1 }],

@@ -41,6 +41,8 @@ export async function startProcess(
     void exited.then((code) => reject(new Error(`${app} ended with ${code}:\n${log.join('\n')}`)));
   });
   const url = await ready;
+  // A gateway listens before it has Redis, so as to answer probes.
+  while (!(await fetch(`${url}/readyz`)).ok);
   return {
     pid: child.pid ?? 0,
     url,
@@ -56,5 +58,5 @@ export async function startProcess(
 function readyUrl(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined;
   const { msg, url } = JSON.parse(line) as { msg?: string; url?: string };
-  return msg?.includes('ready') ? url : undefined;
+  return msg?.includes('ready') || msg?.includes('listening') ? url : undefined;
 }

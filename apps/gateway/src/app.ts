@@ -14,8 +14,11 @@ import { hostCheck } from './middleware/host-check.ts';
 import { httpMetrics } from './middleware/http-metrics.ts';
 import { requestId } from './middleware/request-id.ts';
 import { requestLog } from './middleware/request-log.ts';
+import { assistantRoutes } from './routes/assistants.ts';
 import { messageRoutes } from './routes/message.ts';
+import { runRoutes } from './routes/runs.ts';
 import { infoRoutes, opsRoutes, probePaths, type Readiness } from './routes/system.ts';
+import { threadRoutes } from './routes/threads.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -66,6 +69,9 @@ function faces(services: Services, { config, readiness }: AppOptions): Hono<Http
   const { waitMs, maxWaitMs, maxBodyBytes } = config;
   return [
     messageRoutes(services, { drain, waitMs, maxWaitMs }),
+    assistantRoutes(services, { drain }),
+    threadRoutes(services, { drain }),
+    runRoutes(services, { drain }),
     mcpRoutes(services, { drain, maxBodyBytes }),
   ];
 }

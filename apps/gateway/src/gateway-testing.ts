@@ -106,10 +106,7 @@ export async function testGateway(
         method,
         headers,
         ...(body !== undefined && {
-          body:
-            typeof body === 'string' || body instanceof Uint8Array
-              ? (body as BodyInit)
-              : JSON.stringify(body),
+          body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
         }),
       }),
     close: async () => {

@@ -34,29 +34,25 @@ export interface Gateway {
 /**
  * Starts a gateway. It listens at once, and answers 503 until Redis is there; resolves when it is ready.
  *
- * @param signal gives up waiting for Redis
- * @throws Error when the address cannot be had, Redis is not fit for use, or `signal` aborts
+ * @param life stops the gateway, also while it is starting, and what is left of it when it cannot start; without
+ *   one, only `stop` does, and nothing is left
+ * @throws Error when the address cannot be had, Redis is not fit for use, or `life` ends meanwhile
  */
 export async function startGateway(
   config: GatewayConfig,
   logger: Logger,
-  signal?: AbortSignal,
+  life?: Lifecycle,
 ): Promise<Gateway> {
-  const life = new Lifecycle(logger, config.drainMs);
+  const own = life ?? new Lifecycle(logger, config.drainMs);
   try {
-    return await start(config, logger, life, signal);
+    return await start(config, logger, own);
   } catch (error) {
-    await life.stop('could not start');
+    if (!life) await own.stop('could not start');
     throw error;
   }
 }
 
-async function start(
-  config: GatewayConfig,
-  logger: Logger,
-  life: Lifecycle,
-  signal: AbortSignal | undefined,
-): Promise<Gateway> {
+async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Promise<Gateway> {
   const drain = new AbortController();
   const open = (target: RedisTarget, role: 'gateway' | 'subscriber') => {
     const redis = connect(target, role, logger);
@@ -93,8 +89,7 @@ async function start(
   life.onStop('streams', () => drain.abort());
   logger.info({ url: server.url, opsUrl: ops }, `listening on ${server.url}`);
 
-  for (const one of new Set([redis, checkpointRedis]))
-    await unless(signal, whenFit(one, config.allowEviction));
+  for (const one of new Set([redis, checkpointRedis])) await whenFit(one, config.allowEviction, life);
   readiness.connected = true;
   const sweeper = new Sweeper(services, registerSweeperMetrics(registry));
   sweeper.start();
@@ -115,13 +110,13 @@ async function startOps(
 }
 
 /** Waits for Redis, however long it takes; what it is not fit for will not get better by waiting. */
-async function whenFit(redis: Redis, allowEviction: boolean): Promise<void> {
+async function whenFit(redis: Redis, allowEviction: boolean, life: Lifecycle): Promise<void> {
   for (;;) {
     await whenReady(redis);
     try {
       return await checkServer(redis, { allowEviction });
     } catch (error) {
-      if (!isRedisFault(error)) throw error;
+      if (!isRedisFault(error) || life.stopping) throw error;
       await sleep(RETRY_MS);
     }
   }
@@ -129,14 +124,4 @@ async function whenFit(redis: Redis, allowEviction: boolean): Promise<void> {
 
 async function queuesOf(services: Services): Promise<string[]> {
   return [...new Set((await services.catalog.list()).map((graph) => graph.queue))];
-}
-
-function unless<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const giveUp = () => reject(new Error('given up: the process is leaving'));
-    if (signal.aborted) giveUp();
-    signal.addEventListener('abort', giveUp, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
-  });
 }

@@ -20,15 +20,11 @@ function configOrExit(): GatewayConfig {
 const config = configOrExit();
 const logger = createLogger('gateway', config.logLevel);
 const life = new Lifecycle(logger, config.drainMs + CLOSE_MS);
-const leaving = new AbortController();
 life.exitOnSignals({ withStdin: config.exitOnStdinClose });
-const starting = startGateway(config, logger, leaving.signal);
-life.onStop('gateway', async () => {
-  leaving.abort();
-  await (await starting).stop();
-});
-await starting.catch((error: unknown) => {
+await startGateway(config, logger, life).catch(async (error: unknown) => {
+  // Told to leave before it was ready: that is no fault, and the exit is on its way.
   if (life.stopping) return;
   logger.fatal({ err: error }, 'the gateway cannot start');
+  await life.stop('could not start');
   process.exit(1);
 });

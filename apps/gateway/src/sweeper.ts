@@ -18,13 +18,16 @@ const LIMIT = 100;
 export class Sweeper {
   readonly #services: Services;
   readonly #metrics: SweeperMetrics;
+  readonly #intervalMs: number;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #failing = false;
 
-  constructor(services: Services, metrics: SweeperMetrics) {
+  /** @param options.intervalMs between rounds, give or take a half */
+  constructor(services: Services, metrics: SweeperMetrics, options: { intervalMs?: number } = {}) {
     this.#services = services;
     this.#metrics = metrics;
+    this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
   }
 
   start(): void {
@@ -67,7 +70,7 @@ export class Sweeper {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       // Not all gateways at once.
-      const pause = INTERVAL_MS * (0.5 + Math.random());
+      const pause = this.#intervalMs * (0.5 + Math.random());
       await sleep(pause, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
       try {

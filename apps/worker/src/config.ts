@@ -97,3 +97,8 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     logLevel: read.LOG_LEVEL,
   };
 }
+
+/** Sets the variables of a project's own file. One that is set already stays, as with every such file. */
+export function applyEnv(variables: Record<string, string>): void {
+  for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
+}

@@ -1,5 +1,6 @@
 import type { Attempt } from './attempt.ts';
 import type { AttemptResult } from './execute.ts';
+import { describeCheckpoint } from './history.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { toRunError } from './run-error.ts';
 import { standingOf } from './standing.ts';
@@ -28,11 +29,8 @@ export async function editState(
       standing = await standingOf(graph, saver, thread);
     }
     if (!standing) return { result: 'end', end: { status: 'succeeded' } };
-    const { checkpointId, pending, values } = standing;
-    await saver.describe(
-      { configurable: { thread_id: thread, checkpoint_ns: '', checkpoint_id: checkpointId } },
-      { tasks: pending.map(({ id, name }) => ({ id, name })), channels: Object.keys(values) },
-    );
+    const { checkpointId, pending: tasks, values } = standing;
+    await describeCheckpoint(saver, thread, { checkpointId, tasks, values });
     return { result: 'end', end: { status: 'succeeded', checkpoint: checkpointId } };
   } catch (error) {
     if (error instanceof Error && error.name === 'FenceError') return { result: 'lost' };

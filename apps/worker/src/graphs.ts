@@ -1,4 +1,4 @@
-import type { WorkerConfig } from './config.ts';
+import { applyEnv, type WorkerConfig } from './config.ts';
 import { builtInGraphs } from './loader/built-in.ts';
 import { loadGraphs } from './loader/load-graphs.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
@@ -13,10 +13,6 @@ export interface WorkerGraphs {
 /** The user's graphs, or the built-in agent with the configured model. */
 export async function loadWorkerGraphs(config: WorkerConfig): Promise<WorkerGraphs> {
   if (config.langgraphConfig !== undefined) {
-    const applyEnv = (variables: Record<string, string>) => {
-      // A variable that is set goes before one in the project's file, as with every such file.
-      for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
-    };
     return { graphs: await loadGraphs(config.langgraphConfig, { applyEnv }), model: undefined };
   }
   const { name, baseUrl, timeoutMs, maxTokens, nodeEnv, hasVariable } = config.model;

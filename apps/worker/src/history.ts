@@ -56,13 +56,32 @@ export class History {
 
   #describe(checkpoint: NotedCheckpoint | undefined): void {
     if (!checkpoint) return;
-    const { checkpointId, tasks, values } = checkpoint;
-    const config = {
-      configurable: { thread_id: this.#thread, checkpoint_ns: '', checkpoint_id: checkpointId },
-    };
-    const described = this.#saver.describe(config, { tasks, channels: Object.keys(values) });
+    const described = describeCheckpoint(this.#saver, this.#thread, checkpoint);
     this.#describing = Promise.all([this.#describing, described]);
     // Reported by close(); until then an early failure must not count as unhandled.
     this.#describing.catch(() => undefined);
   }
+}
+
+export function describeCheckpoint(
+  saver: RedisSaver,
+  thread: string,
+  { checkpointId, tasks, values }: NotedCheckpoint,
+): Promise<boolean> {
+  return saver.describe(
+    { configurable: { thread_id: thread, checkpoint_ns: '', checkpoint_id: checkpointId } },
+    { tasks, channels: Object.keys(values), defaults: empties(values) },
+  );
+}
+
+/** The values that can be a channel's default as nobody wrote it: too small to be worth asking which are stored. */
+function empties(values: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => isEmpty(value)));
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return !value && value !== undefined;
+  return Array.isArray(value)
+    ? value.length === 0
+    : Object.getPrototypeOf(value) === Object.prototype && Object.keys(value).length === 0;
 }

@@ -4,4 +4,6 @@ export interface CheckpointDescription {
   tasks: { id: string; name: string }[];
   /** The channels that are the graph's output, in the graph's order. */
   channels: string[];
+  /** Values of channels that nobody has written yet: defaults, which a checkpoint does not store. */
+  defaults?: Record<string, unknown>;
 }

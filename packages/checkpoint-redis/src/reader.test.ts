@@ -80,7 +80,7 @@ test('an interrupted graph with siblings that finished and failed', async () => 
   fail.now = false;
   await graph.invoke(new Command({ resume: 'yes' }), config);
   const between = await reader.get('t', { checkpointId: parked?.checkpointId });
-  expect(between?.next).toEqual([]);
+  expect([...(between?.next ?? [])].sort()).toEqual(['asks', 'finishes', 'silent', 'throws']);
   await describeHead(graph);
   const end = await reader.head('t');
   expect(end).toMatchObject({ next: [], tasks: [], described: true });

@@ -121,12 +121,15 @@ function viewOf(stored: StoredCheckpoint, isHead: boolean): CheckpointView {
   const view: CheckpointView = {
     checkpointId: stored.checkpointId,
     createdAt: checkpoint.ts,
-    values: Object.fromEntries(
-      Object.entries(checkpoint.channel_values).map(([channel, value]) => [
-        channel,
-        isDeltaSnapshot(value) ? value.value : value,
-      ]),
-    ),
+    values: {
+      ...description?.defaults,
+      ...Object.fromEntries(
+        Object.entries(checkpoint.channel_values).map(([channel, value]) => [
+          channel,
+          isDeltaSnapshot(value) ? value.value : value,
+        ]),
+      ),
+    },
     metadata: stored.metadata as CheckpointMetadata<Record<string, unknown>>,
     next: description ? tasks.filter((task) => !(isHead && task.done)).map((task) => task.name) : [],
     tasks,

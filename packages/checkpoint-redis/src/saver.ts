@@ -207,7 +207,8 @@ export class RedisSaver extends BaseCheckpointSaver {
     const threadId = requireString('thread_id', config.configurable?.thread_id);
     const checkpointId = requireString('checkpoint_id', config.configurable?.checkpoint_id);
     const tasks = description.tasks.map(({ id, name }) => ({ id, name }));
-    const value = { tasks, channels: [...description.channels] };
+    const { defaults } = description;
+    const value = { tasks, channels: [...description.channels], ...(defaults && { defaults }) };
     return this.#annotate(
       threadId,
       'describe',

@@ -104,7 +104,7 @@ export class EventReader {
     const deadline = Date.now() + options.timeoutMs;
     const watch = this.#hub.watch(runId);
     try {
-      await watch.ready;
+      await atMost(watch.ready, options);
       for (;;) {
         const status = (await this.#redis.hget(this.#keys.run(root, runId), 'status')) as RunStatus | null;
         if (!status) return undefined;
@@ -145,6 +145,23 @@ export class EventReader {
     ]);
     return newest.length === 0 && (!status || hasEnded(status as RunStatus));
   }
+}
+
+/** Waits for something, but no longer than the caller does: a subscription may be down for as long as it likes. */
+function atMost(
+  work: Promise<void>,
+  { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal | undefined },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const enough = () => resolve();
+    const timer = setTimeout(enough, Math.min(timeoutMs, LOOK_AGAIN_MS));
+    signal?.addEventListener('abort', enough, { once: true });
+    if (signal?.aborted) enough();
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', enough);
+    });
+  });
 }
 
 function gap(after: { seq: number; token: number }, next: number): RunEvent {

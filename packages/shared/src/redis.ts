@@ -4,7 +4,7 @@ import type { Logger } from './logger.ts';
 export interface RedisTarget {
   /** `redis://` or `rediss://`. */
   url: string;
-  /** Taken as it is, so that nobody has to percent-encode it into the URL. */
+  /** Taken as it is, so that nobody has to percent-encode it into the URL, and in place of one there. */
   password?: string | undefined;
 }
 
@@ -26,9 +26,8 @@ const roles: Record<RedisRole, RedisOptions> = {
 
 /** Opens a connection of the given role; it keeps reconnecting until it is closed. */
 export function connect(target: RedisTarget, role: RedisRole, logger: Logger): Redis {
-  const redis = new Redis(target.url, {
+  const redis = new Redis(urlOf(target), {
     ...roles[role],
-    ...(target.password !== undefined && { password: target.password }),
     connectTimeout: 5_000,
     retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 5), 1_000),
     lazyConnect: false,
@@ -43,6 +42,14 @@ export function connect(target: RedisTarget, role: RedisRole, logger: Logger): R
     lastError = '';
   });
   return redis;
+}
+
+/** What stands in the URL goes before options with ioredis, an empty password too; so the password goes in there. */
+function urlOf({ url, password }: RedisTarget): string {
+  if (password === undefined) return url;
+  const whole = new URL(url);
+  whole.password = encodeURIComponent(password);
+  return whole.href;
 }
 
 /** Waits until the connection is ready to take commands. */

@@ -1,12 +1,11 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
 import type { HttpEnv } from './env.ts';
 
 /** Longer than load balancers keep a connection (60 s), so that they never write into one just closed. */
 const KEEP_ALIVE_MS = 65_000;
-const CLOSE_IDLE_MS = 20;
 
 export interface Listener {
   /** As `http://127.0.0.1:2024`. */
@@ -21,6 +20,7 @@ export async function listen(app: Hono<HttpEnv>, address: { host: string; port: 
     fetch: app.fetch,
     serverOptions: { keepAliveTimeout: KEEP_ALIVE_MS },
   }) as Server;
+  const connections = new Connections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(address.port, address.host, () => {
@@ -28,23 +28,58 @@ export async function listen(app: Hono<HttpEnv>, address: { host: string; port: 
       resolve();
     });
   });
-  return { url: urlOf(server.address() as AddressInfo), close: (graceMs) => close(server, graceMs) };
+  return {
+    url: urlOf(server.address() as AddressInfo),
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        const enough = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(enough);
+          resolve();
+        });
+        connections.closeWhenIdle();
+      }),
+  };
+}
+
+/**
+ * Which connections have a request at work. Node's own `closeIdleConnections` leaves those alone that have never sent
+ * one, and clients open such connections ahead of need.
+ */
+class Connections {
+  readonly #requests = new Map<Socket, number>();
+  #closing = false;
+
+  constructor(server: Server) {
+    server.on('connection', (socket: Socket) => {
+      this.#requests.set(socket, 0);
+      socket.once('close', () => this.#requests.delete(socket));
+      this.#closeIfIdle(socket);
+    });
+    server.on('request', ({ socket }, response) => {
+      this.#count(socket, 1);
+      response.once('close', () => this.#count(socket, -1));
+    });
+  }
+
+  /** Closes idle connections now, and the others when their request is answered. */
+  closeWhenIdle(): void {
+    this.#closing = true;
+    for (const socket of this.#requests.keys()) this.#closeIfIdle(socket);
+  }
+
+  #count(socket: Socket, change: number): void {
+    const requests = this.#requests.get(socket);
+    if (requests === undefined) return;
+    this.#requests.set(socket, requests + change);
+    this.#closeIfIdle(socket);
+  }
+
+  #closeIfIdle(socket: Socket): void {
+    if (this.#closing && this.#requests.get(socket) === 0) socket.destroySoon();
+  }
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
-}
-
-function close(server: Server, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    // A connection that is kept alive becomes idle when its request is answered, and would then keep us.
-    const idle = setInterval(() => server.closeIdleConnections(), CLOSE_IDLE_MS);
-    const enough = setTimeout(() => server.closeAllConnections(), graceMs);
-    server.close(() => {
-      clearInterval(idle);
-      clearTimeout(enough);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

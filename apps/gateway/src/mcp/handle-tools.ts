@@ -30,7 +30,9 @@ const getRunArgs = z.strictObject({
     .min(0)
     .max(LONGEST_WAIT_SECONDS)
     .optional()
-    .describe('How long to wait for the end; 0 to look only. Some 20 when absent'),
+    .describe(
+      'How long to wait for the end; 0 to look only. When absent, as long as a call of an agent waits',
+    ),
 });
 
 const respondRunArgs = z.strictObject({

@@ -14,11 +14,11 @@ export const runOutput = z.object({
   status: z
     .enum(runStatuses)
     .describe('queued and running: not ended yet, use get_run. interrupted: asks something, use respond_run'),
-  answer: z.string().optional().describe('The answer in words'),
+  answer: z.string().optional().describe('What the agent answered'),
   values: z
     .record(z.string(), z.unknown())
     .optional()
-    .describe("The graph's state at the end, when it gave no answer in words"),
+    .describe("The graph's state at the end, when it is not a conversation"),
   questions: z
     .array(
       z.object({
@@ -50,11 +50,15 @@ export async function runResult(services: Services, { run, closed }: Standing): 
       }));
       return result(output, questionsText(run.id, run.questions ?? []));
     case 'succeeded': {
-      if (run.answer !== undefined) return result({ ...output, answer: run.answer }, run.answer);
+      const graph = (await services.catalog.list()).find((one) => one.graph === run.request.graph);
+      // What is no conversation may have an answer too, but its outcome is its values.
+      if (run.answer !== undefined && graph?.conversational !== false) {
+        return result({ ...output, answer: run.answer }, run.answer);
+      }
       const { values } = await outcomeOf(services, run);
-      if (!values) return result(output, 'The run succeeded and left no values.');
+      if (!values) return result(output, run.answer ?? 'The run succeeded and left no values.');
       const text = toWireJson(values);
-      return result({ ...output, values: JSON.parse(text) }, text);
+      return result({ ...output, values: JSON.parse(text) }, run.answer ?? text);
     }
     case 'failed': {
       const { code, message } = run.error ?? { code: 'graph_error', message: 'no reason was recorded' };

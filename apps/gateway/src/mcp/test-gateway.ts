@@ -11,6 +11,7 @@ import { Doorbell } from '@millrace/shared/queue';
 import { type Claim, type Finish, RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
+import type { Redis } from 'ioredis';
 import { CatalogCache } from '../catalog-cache.ts';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
@@ -20,6 +21,8 @@ import { type McpOptions, mcpRoutes } from './routes.ts';
 export interface TestGateway {
   url: URL;
   services: Services;
+  /** Its connection, for tests that take it away. */
+  redis: Redis;
   drain: AbortController;
   close: () => Promise<void>;
 }
@@ -38,7 +41,8 @@ export async function startTestGateway(
     doorbell,
     events: new EventReader(redis, test.keys, hub),
     catalog: new CatalogCache(new Catalog(redis, test.keys)),
-    checkpoints: (tenant) => new CheckpointReader(redis, { prefix: test.keys.prefix, namespace: tenant }),
+    checkpoints: (tenant) =>
+      new CheckpointReader(redis, { prefix: test.keys.checkpoints(), namespace: tenant }),
     logger,
   };
   const drain = new AbortController();
@@ -57,10 +61,14 @@ export async function startTestGateway(
   return {
     url: new URL(`http://127.0.0.1:${port}/mcp`),
     services,
+    redis,
     drain,
     close: async () => {
       drain.abort();
-      await new Promise((resolve) => server.close(resolve));
+      const closed = new Promise((resolve) => server.close(resolve));
+      // A client that gave a request up may have opened the next connection already and never used it.
+      if ('closeAllConnections' in server) server.closeAllConnections();
+      await closed;
       hub.close();
       await doorbell.close();
     },
@@ -78,7 +86,7 @@ export interface TestRun {
 export class TestWorker {
   readonly #store: RunStore;
   readonly #doorbell: Doorbell;
-  readonly #waiting: ReturnType<TestRedis['connect']>;
+  readonly #waiting: Redis;
   readonly #list: string;
 
   constructor(test: TestRedis, queue = 'default') {

@@ -58,10 +58,10 @@ export async function withToolCall(
 ): Promise<CallToolResult> {
   const meta = context.mcpReq._meta;
   const key = meta?.[IDEMPOTENCY_KEY];
-  if (key !== undefined && (typeof key !== 'string' || key.length === 0 || key.length > 255)) {
+  if (key !== undefined && (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))) {
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
-      `_meta["${IDEMPOTENCY_KEY}"] must be a string of 1 to 255 characters`,
+      `_meta["${IDEMPOTENCY_KEY}"] must be 1 to 255 printable ASCII characters`,
     );
   }
   const progress = progressOf(context, limits.progressMs);

@@ -64,8 +64,7 @@ function toolName(graph: string): string {
 
 const thread_id = {
   type: 'string',
-  minLength: 1,
-  maxLength: 255,
+  pattern: '^[A-Za-z0-9._:@~-]{1,128}$',
   description: 'The conversation to go on with, as an earlier call returned it; a new one when absent',
 };
 
@@ -79,7 +78,7 @@ function conversationSchema(graph: CatalogEntry): Tool['inputSchema'] {
     type: 'object',
     properties: {
       ...fields,
-      message: { type: 'string', minLength: 1, description: 'What to say to the agent' },
+      message: { type: 'string', pattern: '\\S', description: 'What to say to the agent' },
       thread_id,
     },
     required: [...new Set(['message', ...required])],

@@ -132,6 +132,16 @@ describe('POST /message', () => {
     });
   });
 
+  it('does not take back what it has accepted when Redis goes away meanwhile', async () => {
+    gateway.services.events.waitForEnd = async () => {
+      throw new Error('Connection is closed.');
+    };
+    const response = await gateway.send('POST', '/message', { body: { query: 'hi' } });
+    expect(response.status).toBe(202);
+    const { run_id } = await json(response);
+    expect(await gateway.services.store.read.run('default', run_id)).toMatchObject({ status: 'queued' });
+  });
+
   it('answers what waits when the gateway leaves', async () => {
     const response = gateway.send('POST', '/message', { body: { query: 'hi' } });
     while ((await queued()).jobs.length === 0) await new Promise(setImmediate);

@@ -8,11 +8,19 @@ import { readJson } from '../http/body.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { whileWanted } from '../http/patience.ts';
 import { secondsOf, type Wait, waitOf } from '../http/prefer.ts';
+import { isRedisFault } from '../http/redis-fault.ts';
 import { type SseEvent, streamEvents } from '../http/sse.ts';
 import type { Services } from '../services.ts';
 import { cancelRun, followRun, getRun, waitForRun } from '../use-cases/runs.ts';
 import { submitRun } from '../use-cases/submit-run.ts';
-import { etagOf, type MessageBody, matchesEtag, messageBody, viewOf } from './message-wire.ts';
+import {
+  etagOf,
+  type MessageBody,
+  type MessageView,
+  matchesEtag,
+  messageBody,
+  viewOf,
+} from './message-wire.ts';
 
 export interface MessageOptions {
   /** Aborts when the gateway leaves. */
@@ -32,10 +40,17 @@ export function messageRoutes(services: Services, options: MessageOptions): Hono
   app.post('/message', async (c) => {
     const wait = waitOf(c.req.header('Prefer'), { defaultMs: options.waitMs, maxMs: options.maxWaitMs });
     const body = await readJson(c, messageBody);
-    const { runId } = await submitRun(services, await orderOf(c, services, body));
+    const { runId, thread } = await submitRun(services, await orderOf(c, services, body));
     c.header('Location', `/message/${runId}`);
     if (wantsStream(c)) return streamRun(c, services, runId, drain);
-    return answer(c, services, await settled(c, runId, wait), wait);
+    try {
+      return await answer(c, services, await settled(c, runId, wait), wait);
+    } catch (error) {
+      if (!isRedisFault(error)) throw error;
+      // Accepted is accepted: a 503 would have it sent again.
+      c.header('Retry-After', POLL_SECONDS);
+      return c.json({ thread_id: thread, run_id: runId, status: 'queued' } satisfies MessageView, 202);
+    }
   });
 
   app.get('/message/:run_id', async (c) => {

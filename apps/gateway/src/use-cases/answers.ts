@@ -47,6 +47,7 @@ export async function keyAnswers(
   if (resume === undefined || open.length === 0) return NOTHING_OPEN;
   const byInterrupt = keyedByInterrupt(resume, open);
   if (byInterrupt) return toAnswers(byInterrupt);
+  if (namesInterrupts(resume)) return NOTHING_OPEN;
   const [only] = open;
   if (open.length === 1 && only) return toAnswers([[only, resume]]);
   const ids = open.map((one) => one.interruptId ?? one.node).join(', ');
@@ -69,6 +70,16 @@ function keyedByInterrupt(resume: Json, open: Question[]): [Question, Json][] | 
     ([id, answer]) => [open.find((one) => one.interruptId === id), answer] as const,
   );
   return entries.length > 0 && entries.every(([one]) => one) ? (entries as [Question, Json][]) : undefined;
+}
+
+/**
+ * Whether an answer is for interrupts by their ids, as LangGraph tells: every key is a hash. One that names none
+ * that is open comes too late, and is no answer to whatever is asked now.
+ */
+function namesInterrupts(resume: Json): boolean {
+  if (typeof resume !== 'object' || resume === null || Array.isArray(resume)) return false;
+  const keys = Object.keys(resume);
+  return keys.length > 0 && keys.every((key) => /^[0-9a-f]{32}$/.test(key));
 }
 
 function toAnswers(entries: [Question, Json][]): Answers {

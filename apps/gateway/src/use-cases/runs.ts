@@ -18,6 +18,9 @@ export async function getRun(
   return run;
 }
 
+/** For who waits as long as it takes: a timer that is set for longer fires at once. */
+export const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
 /** Waits for a run's end, `timeoutMs` at most, and gives the run as it is then. */
 export async function waitForRun(
   services: Services,

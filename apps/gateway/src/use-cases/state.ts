@@ -21,13 +21,19 @@ export async function getHistory(
   services: Services,
   tenant: string,
   thread: string,
-  page: { limit: number; before?: string | undefined; metadata?: Record<string, unknown> | undefined },
+  page: {
+    limit: number;
+    before?: string | undefined;
+    metadata?: Record<string, unknown> | undefined;
+    checkpointNs?: string | undefined;
+  },
 ): Promise<CheckpointView[]> {
   await getThread(services, tenant, thread);
   const states: CheckpointView[] = [];
   const found = services.checkpoints(tenant).list(thread, {
     limit: page.limit,
     before: page.before,
+    checkpointNs: page.checkpointNs,
     ...(page.metadata && { filter: page.metadata }),
   });
   for await (const state of found) states.push(state);

@@ -1,3 +1,4 @@
+import { Refusal } from '@millrace/shared/contract/error';
 import type { Context } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import { isRedisFault } from '../http/redis-fault.ts';
@@ -18,8 +19,8 @@ export interface LateJsonOptions {
 /**
  * Answers 200 at once and with JSON when there is some, however late, with newlines meanwhile.
  *
- * @param produce gives the JSON text; its signal aborts when nobody waits for it any more. What it throws becomes
- * `{"__error__": …}`, since the status is out already
+ * @param produce gives the JSON text, or throws when its signal aborts: nobody waits any more. What it throws
+ * becomes `{"__error__": …}`, since the status is out already
  */
 export function lateJson(
   c: Context<HttpEnv>,
@@ -50,21 +51,25 @@ async function answer(
   { drain, keepAliveMs = KEEP_ALIVE_MS }: LateJsonOptions,
 ): Promise<void> {
   const encoder = new TextEncoder();
-  const signal = AbortSignal.any([gone.signal, drain]);
   const newline = encoder.encode('\n');
+  const enough = new AbortController();
+  const stop = () => enough.abort();
+  gone.signal.addEventListener('abort', stop, { once: true });
+  drain.addEventListener('abort', stop, { once: true });
+  if (drain.aborted) stop();
   controller.enqueue(newline);
   const keepAlive = setInterval(() => {
     if (!gone.signal.aborted) controller.enqueue(newline);
   }, keepAliveMs);
   let text: string;
   try {
-    text = await produce(signal);
-    // What it gave when it was told to stop is no result.
-    if (drain.aborted && signal.aborted) text = leaving();
+    text = await produce(enough.signal);
   } catch (error) {
-    text = faultText(c, error);
+    if (gone.signal.aborted) return;
+    text = drain.aborted ? leaving() : faultText(c, error);
   } finally {
     clearInterval(keepAlive);
+    drain.removeEventListener('abort', stop);
   }
   if (gone.signal.aborted) return;
   controller.enqueue(encoder.encode(text));
@@ -76,6 +81,7 @@ function leaving(): string {
 }
 
 function faultText(c: Context<HttpEnv>, error: unknown): string {
+  if (error instanceof Refusal) return lateErrorText(error.code, error.message);
   if (isRedisFault(error)) {
     return lateErrorText(
       'unavailable',

@@ -1,5 +1,5 @@
 import { Refusal } from '@millrace/shared/contract/error';
-import type { JsonObject } from '@millrace/shared/contract/json';
+import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import { multitaskStrategies } from '@millrace/shared/contract/run';
 import { type StreamMode, streamModes } from '@millrace/shared/contract/stream-mode';
 import { z } from 'zod';
@@ -115,7 +115,7 @@ function refuseUnserved(body: RunBody): void {
 function toCommand({ command }: RunBody): RunOrder['command'] {
   if (!command) return undefined;
   const update = command.update ?? undefined;
-  const goto = command.goto ?? undefined;
+  const goto = (command.goto ?? undefined) as Json | undefined;
   const moves = update !== undefined || goto !== undefined;
   const resume = command.resume === null && moves ? undefined : command.resume;
   return moves || resume !== undefined ? { resume, update, goto } : undefined;

@@ -2,6 +2,12 @@
 -- job is rung again. Returns the jobs to ring (job, queue, job, queue, …) and the threads to delete.
 
 local limit, ring_after = tonumber(ARGV[1]), tonumber(ARGV[2])
+local jobs = {}
+
+-- The caller rings these now; the outbox has them in case it does not.
+local function ring(run_id)
+  for _, part in ipairs(ready(run_id)) do jobs[#jobs + 1] = part end
+end
 
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
   redis.call('ZREM', key.due(), run_id)
@@ -13,7 +19,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, '
       if answers == '' then unpark(thread_key, 'superseded') end
       redis.call('RPUSH', mailbox, run_id)
     end
-    if head_of(thread_key) == run_id then ready(run_id) end
+    if head_of(thread_key) == run_id then ring(run_id) end
   end
 end
 
@@ -22,15 +28,15 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS
   if redis.call('HGET', key.run(run_id), 'status') == 'running' then
     -- The lease itself stays: its holder may yet come back before anybody else claims.
     redis.call('HSET', key.run(run_id), 'status', 'queued', 'updatedAt', NOW_MS)
-    ready(run_id)
+    ring(run_id)
   end
 end
 
-local jobs = {}
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', key.outbox(), '-inf', NOW_MS - ring_after, 'LIMIT', 0, limit)) do
   local run_id = string.sub(job, 1, 36)
-  local queue, status = unpack(redis.call('HMGET', key.run(run_id), 'queue', 'status'))
-  if status == 'queued' then
+  local queue, status, delivery = unpack(redis.call('HMGET', key.run(run_id), 'queue', 'status', 'delivery'))
+  -- Only the newest delivery: an older one would make the run count twice.
+  if status == 'queued' and job == run_id .. '-' .. delivery then
     -- Pushed back, so that not every gateway rings at once.
     redis.call('ZADD', key.outbox(), NOW_MS, job)
     jobs[#jobs + 1] = job
