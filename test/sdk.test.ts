@@ -317,6 +317,25 @@ describe('the stock LangGraph client, end to end', () => {
     expect(answerOf(answered as unknown as Values)).toBe('The person answered: no');
   });
 
+  it('stops at a breakpoint, and goes on', async () => {
+    const { thread_id } = await client.threads.create();
+    const parts = await all(
+      client.runs.stream(thread_id, 'agent', { input: say('What is 6*7?'), interruptBefore: ['tools'] }),
+    );
+    expect(dataOf<Values>(parts, 'values').at(-1)?.messages.at(-1)).toMatchObject({
+      type: 'ai',
+      content: '',
+    });
+    expect(await client.threads.getState(thread_id)).toMatchObject({
+      next: ['tools'],
+      tasks: [{ interrupts: [] }],
+    });
+    expect(await client.threads.get(thread_id)).toMatchObject({ status: 'interrupted', interrupts: {} });
+    const values = await client.runs.wait(thread_id, 'agent', { input: null });
+    expect(answerOf(values as unknown as Values)).toBe('6*7 = 42.');
+    expect(values).not.toHaveProperty('__interrupt__');
+  });
+
   it('edits the state, and starts again from an earlier one', async () => {
     const { thread_id } = await client.threads.create();
     await client.runs.wait(thread_id, 'agent', { input: say('My name is Ada.') });

@@ -72,7 +72,7 @@ function faces(services: Services, { config, readiness }: AppOptions): Hono<Http
     assistantRoutes(services, { drain }),
     threadRoutes(services, { drain }),
     runRoutes(services, { drain }),
-    mcpRoutes(services, { drain, maxBodyBytes }),
+    mcpRoutes(services, { drain, waitMs, maxBodyBytes }),
   ];
 }
 

@@ -78,7 +78,7 @@ const shape = {
 };
 
 /** All variables of the gateway; `.env.example` says what each one means. */
-export const gatewayConfig = z
+const gatewayConfig = z
   .object(shape)
   .refine((env) => isLoopback(String(env.HOST)) || env.API_KEYS.length !== 0, {
     path: ['API_KEYS'],

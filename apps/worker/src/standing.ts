@@ -39,7 +39,7 @@ export function readHead(saver: RedisSaver, thread: string): Promise<CheckpointT
   return saver.getTuple(rootConfig(thread));
 }
 
-export function rootConfig(thread: string) {
+function rootConfig(thread: string) {
   return { configurable: { thread_id: thread, checkpoint_ns: '' } };
 }
 

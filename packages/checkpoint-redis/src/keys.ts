@@ -6,7 +6,7 @@
  * thread's record and is what scripts get as `KEYS[1]`.
  */
 
-export const DEFAULT_PREFIX = 'checkpoint';
+const DEFAULT_PREFIX = 'checkpoint';
 
 /** Which thread, in which key space. */
 export interface ThreadRef {

@@ -39,7 +39,7 @@ export function hostCheck(rules: HostRules): MiddlewareHandler<HttpEnv> {
   };
 }
 
-export function isAllowedHost(rules: Pick<HostRules, 'allowedHosts'>, host: string): boolean {
+function isAllowedHost(rules: Pick<HostRules, 'allowedHosts'>, host: string): boolean {
   if (rules.allowedHosts.includes('*')) return true;
   const name = nameOf(`http://${host}`);
   return (

@@ -3,6 +3,7 @@ import type { StreamMode } from '@millrace/shared/contract/stream-mode';
 import type { Context } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
+import { requireCheckpoint } from '../use-cases/state.ts';
 import { type AcceptedRun, submitRun } from '../use-cases/submit-run.ts';
 import { readIdempotencyKey } from '../wire/query.ts';
 import { type RunBody, toRunOrder } from '../wire/run-body.ts';
@@ -23,7 +24,9 @@ export async function acceptRun(
 ): Promise<AcceptedRun> {
   const { thread, defaultModes, keySuffix = '' } = options;
   const order = toRunOrder(body, defaultModes);
-  if (thread === undefined && order.checkpointId !== undefined) {
+  if (thread !== undefined && order.checkpointId !== undefined) {
+    await requireCheckpoint(services, c.get('tenant'), thread, order.checkpointId);
+  } else if (order.checkpointId !== undefined) {
     throw new Refusal('invalid_request', 'checkpoint_id: a run without a thread has none to start from', {
       field: 'checkpoint_id',
     });

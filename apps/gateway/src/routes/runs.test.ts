@@ -114,6 +114,15 @@ describe('a run', () => {
     });
   });
 
+  it('starts from a checkpoint of its thread, and from none that is not there', async () => {
+    await server.putState('t1', { id: 'c1' });
+    expect(await create({ checkpoint_id: 'c1' })).toMatchObject({ kwargs: { checkpoint_id: 'c1' } });
+    expect(await create({ checkpoint: { checkpoint_id: 'gone' } })).toMatchObject({
+      status: 404,
+      field: 'checkpoint_id',
+    });
+  });
+
   it('waits, is refused, or interrupts when the thread is busy', async () => {
     const first = await create();
     expect(await create()).toMatchObject({ status: 'pending', multitask_strategy: 'enqueue' });

@@ -1,7 +1,6 @@
 import type { CheckpointView } from '@millrace/checkpoint-redis/reader';
-import { Refusal } from '@millrace/shared/contract/error';
 import type { Services } from '../services.ts';
-import { getState } from '../use-cases/state.ts';
+import { getState, noCheckpoint } from '../use-cases/state.ts';
 import { type StateTree, taskNamespace } from '../wire/state-json.ts';
 
 /** Sub-graphs of sub-graphs are followed so far. */
@@ -20,11 +19,7 @@ export async function readStateTree(
 ): Promise<StateTree> {
   const { checkpointId, checkpointNs = '' } = at;
   const view = await getState(services, tenant, thread, { checkpointId, checkpointNs });
-  if (!view && checkpointId !== undefined) {
-    throw new Refusal('not_found', `There is no checkpoint "${checkpointId}"; older ones are not kept`, {
-      field: 'checkpoint_id',
-    });
-  }
+  if (!view && checkpointId !== undefined) throw noCheckpoint(checkpointId);
   if (!view || !at.subgraphs) return { checkpointNs, view };
   return withSubgraphs(services, tenant, thread, { checkpointNs, view }, MAX_DEPTH);
 }

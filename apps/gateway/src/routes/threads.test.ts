@@ -242,6 +242,7 @@ describe('an edit of the state', () => {
 
   it('takes a turn on the thread and gives the new checkpoint', async () => {
     await server.json('POST', '/threads', { thread_id: 'e', metadata: { graph_id: 'agent' } });
+    await server.putState('e', { id: 'c0' });
     const { response, request } = await edited(
       { values: { x: 5 }, as_node: 'n', checkpoint: { checkpoint_id: 'c0', checkpoint_ns: '' } },
       { status: 'succeeded', checkpoint: 'c7' },
@@ -255,6 +256,25 @@ describe('an edit of the state', () => {
       input: { x: 5 },
       asNode: 'n',
       checkpointId: 'c0',
+    });
+  });
+
+  it('knows the graph by what ran before, also after another edit', async () => {
+    await server.json('POST', '/threads', { thread_id: 'e' });
+    const { run_id } = await server.json('POST', '/threads/e/runs', { assistant_id: 'agent', input: {} });
+    await server.work(String(run_id), { status: 'succeeded' });
+    for (const checkpoint of ['c1', 'c2']) {
+      const { response } = await edited({ values: { x: 1 } }, { status: 'succeeded', checkpoint });
+      expect(await response.json()).toMatchObject({ checkpoint: { checkpoint_id: checkpoint } });
+    }
+  });
+
+  it('starts from no checkpoint that is not there', async () => {
+    await server.json('POST', '/threads', { thread_id: 'e', metadata: { graph_id: 'agent' } });
+    const edit = { values: {}, checkpoint_id: 'gone' };
+    expect(await server.json('POST', '/threads/e/state', edit)).toMatchObject({
+      status: 404,
+      field: 'checkpoint_id',
     });
   });
 

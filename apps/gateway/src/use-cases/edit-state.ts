@@ -3,8 +3,9 @@ import type { Json } from '@millrace/shared/contract/json';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import type { Services } from '../services.ts';
 import { LONGEST_WAIT_MS, waitForRun } from './runs.ts';
+import { requireCheckpoint } from './state.ts';
 import { submitRun } from './submit-run.ts';
-import { getThread } from './threads.ts';
+import { getThread, updateThread } from './threads.ts';
 
 export interface StateEdit {
   /** An update as a node would return it; null for none, which still ends the turn of `asNode`. */
@@ -32,6 +33,9 @@ export async function editState(
   edit: StateEdit,
 ): Promise<string> {
   const assistant = await graphOf(services, tenant, thread);
+  if (edit.checkpointId !== undefined) {
+    await requireCheckpoint(services, tenant, thread, edit.checkpointId);
+  }
   const { runId } = await submitRun(services, {
     tenant,
     assistant,
@@ -72,17 +76,22 @@ async function checkpointOf(services: Services, run: RunRecord): Promise<string>
   return checkpoint;
 }
 
-/** The graph whose state a thread holds: as its metadata says, or else whatever wrote it last. */
+/** The graph whose state a thread holds: as its metadata says, or else the one that ran last, which it then says. */
 async function graphOf(services: Services, tenant: string, thread: string): Promise<string> {
   const { metadata } = await getThread(services, tenant, thread);
   if (typeof metadata.graph_id === 'string') return metadata.graph_id;
   const [newest] = await services.store.read.runsOfThread(tenant, thread, { limit: 1, offset: 0 });
-  if (newest) return newest.request.graph;
-  const head = await services.checkpoints(tenant).head(thread);
-  if (typeof head?.metadata.graph_id === 'string') return head.metadata.graph_id;
-  throw new Refusal(
-    'invalid_request',
-    'The thread has no graph yet: run one on it, or set graph_id in its metadata',
-    { field: 'thread_id' },
-  );
+  // Runs are kept for a shorter time than what they wrote.
+  const written = newest ?? (await services.checkpoints(tenant).head(thread));
+  const graph = written && ('request' in written ? written.request.graph : written.metadata.graph_id);
+  if (typeof graph !== 'string') {
+    throw new Refusal(
+      'invalid_request',
+      'The thread has no graph yet: run one on it, or set graph_id in its metadata',
+      { field: 'thread_id' },
+    );
+  }
+  // After the edit neither would say it any more.
+  await updateThread(services, tenant, thread, { graph_id: graph });
+  return graph;
 }

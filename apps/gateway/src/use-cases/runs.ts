@@ -3,6 +3,7 @@ import type { RunEvent } from '@millrace/shared/contract/event';
 import { parseEventId } from '@millrace/shared/contract/event';
 import { hasEnded, type Question, type RunRecord } from '@millrace/shared/contract/run';
 import type { Services } from '../services.ts';
+import { ring } from './ring.ts';
 
 /** @throws Refusal `not_found`, also for another tenant's, and for a run of another thread than the one named */
 export async function getRun(
@@ -64,9 +65,7 @@ export function followRun(
 export async function cancelRun(services: Services, tenant: string, runId: string): Promise<RunRecord> {
   await getRun(services, tenant, runId);
   const { job } = await services.store.cancel(runId);
-  await services.doorbell.ring([job]).catch((error: unknown) => {
-    services.logger.warn({ err: error, runId }, 'the queue will be told later');
-  });
+  await ring(services, job);
   return getRun(services, tenant, runId);
 }
 

@@ -1,4 +1,5 @@
 import type { CheckpointView } from '@millrace/checkpoint-redis/reader';
+import { Refusal } from '@millrace/shared/contract/error';
 import type { Services } from '../services.ts';
 import { getThread } from './threads.ts';
 
@@ -13,6 +14,27 @@ export async function getState(
   return services.checkpoints(tenant).get(thread, {
     ...(at.checkpointId !== undefined && { checkpointId: at.checkpointId }),
     ...(at.checkpointNs !== undefined && { checkpointNs: at.checkpointNs }),
+  });
+}
+
+/**
+ * Makes sure that a thread has a checkpoint: LangGraph starts from nothing where it finds none, and the conversation
+ * so far would be gone from sight.
+ *
+ * @throws Refusal `not_found`
+ */
+export async function requireCheckpoint(
+  services: Services,
+  tenant: string,
+  thread: string,
+  checkpointId: string,
+): Promise<void> {
+  if (!(await getState(services, tenant, thread, { checkpointId }))) throw noCheckpoint(checkpointId);
+}
+
+export function noCheckpoint(checkpointId: string): Refusal {
+  return new Refusal('not_found', `There is no checkpoint "${checkpointId}"; old ones are not kept`, {
+    field: 'checkpoint_id',
   });
 }
 

@@ -7,6 +7,7 @@ import type { StreamMode } from '@millrace/shared/contract/stream-mode';
 import { derivedThreadId } from '@millrace/shared/partition';
 import type { Services } from '../services.ts';
 import { type Answers, keyAnswers } from './answers.ts';
+import { ring } from './ring.ts';
 
 /** A run as a face asks for it. */
 export interface RunOrder {
@@ -89,10 +90,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
   });
   switch (result.outcome) {
     case 'accepted':
-      // The outbox has the job: a bell that does not ring now is rung by a sweeper.
-      await services.doorbell.ring([result.job]).catch((error: unknown) => {
-        services.logger.warn({ err: error, runId: result.runId }, 'accepted; the queue will be told later');
-      });
+      await ring(services, result.job);
       return { runId: result.runId, thread, graph, repeated: result.repeated };
     case 'conflict':
       throw new Refusal(

@@ -12,7 +12,7 @@ import { ChatGenerationChunk, type ChatResult } from '@langchain/core/outputs';
 import { type DemoToolCall, demoReply } from './demo-reply.ts';
 
 /** The name that goes into a message's `response_metadata.model_name`. */
-export const DEMO_MODEL_NAME = 'millrace-demo';
+const DEMO_MODEL_NAME = 'millrace-demo';
 
 interface DemoCallOptions extends BaseChatModelCallOptions {
   tools?: BindToolsInput[];

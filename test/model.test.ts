@@ -1,0 +1,102 @@
+import { createLogger } from '@millrace/shared/logger';
+import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { workerConfig } from '../apps/worker/src/config.ts';
+import { type RunningWorker, startWorker } from '../apps/worker/src/worker.ts';
+import { StoreClient } from './client.ts';
+import { type OpenAiScript, type OpenAiServer, startOpenAiServer } from './openai-server.ts';
+import { startProcess } from './processes.ts';
+
+/** The built-in agent with a model behind real HTTP. */
+
+let redis: TestRedis;
+let client: StoreClient;
+let server: OpenAiServer | undefined;
+let worker: RunningWorker | undefined;
+
+beforeEach(async () => {
+  redis = await testRedis();
+  client = new StoreClient(redis);
+});
+
+afterEach(async () => {
+  await server?.close();
+  await worker?.stop();
+  worker = undefined;
+  server = undefined;
+  await client.close();
+  await redis.close();
+});
+
+async function ask(script: OpenAiScript, streamModes: ('messages-tuple' | 'updates')[] = []) {
+  server = await startOpenAiServer(script);
+  const config = workerConfig({
+    REDIS_URL: redis.url,
+    REDIS_PREFIX: redis.keys.prefix,
+    WORKER_PORT: '0',
+    MODEL: 'openai:test-model',
+    MODEL_BASE_URL: server.baseUrl,
+    MODEL_TIMEOUT: '1',
+    MODEL_MAX_TOKENS: '77',
+    LOG_LEVEL: 'silent',
+  });
+  worker = await startWorker(config, createLogger('worker', 'silent'));
+  return client.run('agent', {
+    input: { messages: [{ role: 'user', content: 'What is 6*7?' }] },
+    streamModes,
+  });
+}
+
+it('drives tools and streams, with the configured model and token limit', async () => {
+  const run = await ask(
+    [{ toolCalls: [{ name: 'calculator', args: { expression: '6*7' } }] }, { reply: 'It is forty-two.' }],
+    ['messages-tuple'],
+  );
+  expect(run).toMatchObject({ status: 'succeeded', answer: 'It is forty-two.' });
+  expect(
+    server?.requests.map(({ body }) => [body.model, body.max_tokens ?? body.max_completion_tokens]),
+  ).toEqual([
+    ['test-model', 77],
+    ['test-model', 77],
+  ]);
+  expect(server?.requests[1]?.body.messages?.at(-1)).toMatchObject({ role: 'tool', content: '42' });
+  const texts = (await client.stream(run.id))
+    .filter((event) => event.name === 'messages')
+    .map((event) => JSON.parse(event.data)[0])
+    .filter((message) => message.type === 'ai' && message.content)
+    .map((message) => message.content);
+  expect(texts.length).toBeGreaterThan(1);
+  expect(texts.join('')).toBe('It is forty-two.');
+});
+
+describe('a provider’s fault ends in a run error that says so', () => {
+  const always = (step: Exclude<OpenAiScript, readonly unknown[]>) => step;
+
+  it.each([
+    ['429', always(() => ({ status: 429, headers: { 'retry-after': '0' } })), 3],
+    ['500', always(() => ({ status: 500 })), 3],
+    ['401', always(() => ({ status: 401, message: 'key sk-secret is wrong' })), 1],
+    ['a hang', always(() => ({ hang: true })), 3],
+    ['a broken stream', always(() => ({ reply: 'a b c d', chunks: 2, ending: 'reset' as const })), 1],
+  ])('%s', async (_, script, requests) => {
+    const run = await ask(script);
+    expect(run).toMatchObject({ status: 'failed', error: { code: 'model_error' } });
+    expect(run.error?.message).not.toContain('sk-secret');
+    expect(server?.requests).toHaveLength(requests);
+  });
+
+  it('unless a later try succeeds', async () => {
+    const run = await ask([{ status: 503 }, { reply: 'Here I am.' }]);
+    expect(run).toMatchObject({ status: 'succeeded', answer: 'Here I am.' });
+  });
+});
+
+it('a model that cannot be used stops the worker from starting, and says what to do', async () => {
+  const start = (env: Record<string, string>) =>
+    startProcess('worker', { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, ...env });
+  await expect(start({ MODEL: 'anthropic:claude' })).rejects.toThrow(
+    /@langchain\/anthropic|ANTHROPIC_API_KEY/,
+  );
+  await expect(start({ MODEL: 'openai:gpt-5-mini' })).rejects.toThrow('OPENAI_API_KEY');
+  await expect(start({ NODE_ENV: 'production' })).rejects.toThrow('MODEL');
+});
