@@ -1,5 +1,6 @@
 import { AIMessageChunk } from '@langchain/core/messages';
 import { Client } from '@langchain/langgraph-sdk';
+import { StreamOrchestrator, toMessageDict } from '@langchain/langgraph-sdk/ui';
 import { createLogger } from '@millrace/shared/logger';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -206,7 +207,7 @@ describe('the stock LangGraph client, end to end', () => {
     type: string;
     content: string;
   }
-  interface Values {
+  interface Values extends Record<string, unknown> {
     messages: Message[];
     __interrupt__?: { id: string; value: unknown }[];
   }
@@ -317,15 +318,43 @@ describe('the stock LangGraph client, end to end', () => {
     expect(answerOf(answered as unknown as Values)).toBe('The person answered: no');
   });
 
+  it('drives the engine of useStream, which sends the checkpoint it has seen', async () => {
+    const errors: unknown[] = [];
+    const chat = new StreamOrchestrator<Values>(
+      {
+        assistantId: 'agent',
+        fetchStateHistory: true,
+        toMessage: toMessageDict,
+        onError: (error) => errors.push(error),
+      },
+      { getClient: () => client, getAssistantId: () => 'agent', getMessagesKey: () => 'messages' },
+    );
+    chat.initThreadId(undefined);
+    chat.trackStreamMode('messages-tuple');
+    const shown = () => (chat.messages as unknown as Message[]).map((one) => one.content);
+    await chat.submitDirect(say('My name is Ada.') as never);
+    await chat.submitDirect(say('What is my name? Ask a person for permission first.') as never);
+    expect(shown().at(-1)).toBe('Your name is Ada.');
+    await chat.submitDirect(say('Now get an approval for 6*7.') as never);
+    expect(chat.interrupts).toMatchObject([{ value: { question: expect.any(String) } }]);
+    await chat.submitDirect(null as never, { command: { resume: 'yes' } });
+    expect(chat.interrupts).toEqual([]);
+    expect(shown().at(-1)).toBe('6*7 = 42. The person answered: yes');
+    expect(errors).toEqual([]);
+    const state = await client.threads.getState<Values>(chat.threadId ?? '');
+    expect(shown()).toEqual(state.values.messages.map((one) => one.content));
+    chat.dispose();
+  });
+
   it('stops at a breakpoint, and goes on', async () => {
     const { thread_id } = await client.threads.create();
     const parts = await all(
       client.runs.stream(thread_id, 'agent', { input: say('What is 6*7?'), interruptBefore: ['tools'] }),
     );
-    expect(dataOf<Values>(parts, 'values').at(-1)?.messages.at(-1)).toMatchObject({
-      type: 'ai',
-      content: '',
-    });
+    expect(dataOf<Values>(parts, 'values').slice(-2)).toMatchObject([
+      { messages: [{}, { type: 'ai', content: '' }] },
+      { __interrupt__: [] },
+    ]);
     expect(await client.threads.getState(thread_id)).toMatchObject({
       next: ['tools'],
       tasks: [{ interrupts: [] }],

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LONGEST_WAIT_MS } from '../use-cases/runs.ts';
 import { AGENT_ID, type AgentServer, agentServer } from './agent-server-testing.ts';
 
@@ -385,18 +385,23 @@ describe('stopping a run', () => {
     }
   });
 
-  it('does not come of a client that leaves otherwise, nor of a server that does', async () => {
+  it('does not come of a client that leaves otherwise, nor of a server that leaves or fails', async () => {
+    const { events, store } = server.services;
+    const cancel = vi.spyOn(store, 'cancel');
+    const withCancel = { body: { ...body, on_disconnect: 'cancel' } };
     const left = await server.send('POST', '/threads/t1/runs/stream', { body });
     await left.body?.cancel();
-    const cut = await server.send('POST', '/threads/t1/runs/stream', {
-      body: { ...body, on_disconnect: 'cancel' },
+    vi.spyOn(events, 'follow').mockImplementationOnce(async function* () {
+      yield* [];
+      throw new Error('Connection is closed.');
     });
+    const failed = await server.send('POST', '/threads/t1/runs/stream', withCancel);
+    await expect(failed.text()).rejects.toThrow();
+    const cut = await server.send('POST', '/threads/t1/runs/stream', withCancel);
+    const waiting = await server.send('POST', '/threads/t1/runs/wait', withCancel);
     server.drain.abort();
     await expect(cut.text()).rejects.toThrow();
-    for (const response of [left, cut]) {
-      expect(await server.json('GET', `/threads/t1/runs/${runOf(response)}`)).toMatchObject({
-        status: 'pending',
-      });
-    }
+    expect(await waiting.text()).toContain('unavailable');
+    expect(cancel).not.toHaveBeenCalled();
   });
 });

@@ -232,9 +232,9 @@ describe('an edit of the state', () => {
   function nextRun(): Promise<string> {
     const { doorbell } = server.services;
     return new Promise((resolve) => {
-      const ring = doorbell.ring.bind(doorbell);
-      vi.spyOn(doorbell, 'ring').mockImplementation(async (jobs) => {
-        await ring(jobs);
+      const bell = vi.spyOn(doorbell, 'ring').mockImplementation(async (jobs) => {
+        bell.mockRestore();
+        await doorbell.ring(jobs);
         resolve(jobs[0]?.id.slice(0, 36) ?? '');
       });
     });
