@@ -3,6 +3,8 @@ import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { Refusal } from '@millrace/shared/contract/error';
 
 const FRESH_MS = 1_000;
+/** Workers publish anew every half minute. */
+const SERVED_MS = 120_000;
 
 /** The catalog, read at most once a second: every request needs it, and it changes with releases. */
 export class CatalogCache {
@@ -57,8 +59,11 @@ export class CatalogCache {
   /** The default graph of faces that name none: `agent`, or the only one there is. */
   async defaultGraph(): Promise<string> {
     const entries = await this.list();
-    const [first] = entries;
-    return entries.length === 1 && first ? first.graph : 'agent';
+    // Graphs that no worker has any more stay known, but are nobody's default.
+    const newest = Math.max(...entries.map((one) => one.publishedAt));
+    const served = entries.filter((one) => one.publishedAt >= newest - SERVED_MS);
+    const [first] = served;
+    return served.length === 1 && first ? first.graph : 'agent';
   }
 
   #forget(read: Promise<CatalogEntry[]>): void {

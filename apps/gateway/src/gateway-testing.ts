@@ -1,19 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import { Catalog } from '@millrace/shared/catalog';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import type { NewEvent } from '@millrace/shared/contract/event';
-import { EventHub } from '@millrace/shared/event-hub';
-import { EventReader } from '@millrace/shared/event-reader';
 import { createLogger } from '@millrace/shared/logger';
 import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
-import { Doorbell } from '@millrace/shared/queue';
-import { type Finish, RunStore } from '@millrace/shared/run-store';
+import type { Finish } from '@millrace/shared/run-store';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { createApp } from './app.ts';
-import { CatalogCache } from './catalog-cache.ts';
 import { readConfig } from './config.ts';
-import type { Services } from './services.ts';
+import { createServices, type Services } from './services.ts';
 
 /** A gateway without a port, on a namespace of Redis of its own. For tests only. */
 export interface TestGateway {
@@ -60,19 +55,16 @@ export async function testGateway(
   const test = await testRedis();
   const { redis, keys } = test;
   const logger = createLogger('test', 'silent');
-  const store = new RunStore(redis, { keys });
-  const doorbell = new Doorbell(redis, store);
-  const hub = new EventHub(test.connect(), redis, keys, logger);
   const catalog = new Catalog(redis, keys);
   await catalog.publish(options.graphs ?? [catalogEntry('agent')]);
-  const services: Services = {
-    store,
-    doorbell,
-    events: new EventReader(redis, keys, hub),
-    catalog: new CatalogCache(catalog),
-    checkpoints: (tenant) => new CheckpointReader(redis, { prefix: keys.checkpoints(), namespace: tenant }),
+  const services = createServices({
+    redis,
+    checkpointRedis: redis,
+    subscriber: test.connect(),
+    keys,
     logger,
-  };
+  });
+  const { store, doorbell } = services;
   const registry = new Registry();
   const queues = async () => (await catalog.list()).map((one) => one.queue);
   registerQueueMetrics(registry, { queues, doorbell, store, logger });
@@ -111,8 +103,7 @@ export async function testGateway(
       }),
     close: async () => {
       drain.abort();
-      hub.close();
-      await doorbell.close();
+      await services.close();
       await test.close();
     },
   };

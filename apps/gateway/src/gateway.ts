@@ -1,23 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
-import { Catalog } from '@millrace/shared/catalog';
-import { EventHub } from '@millrace/shared/event-hub';
-import { EventReader } from '@millrace/shared/event-reader';
 import { Keys } from '@millrace/shared/keys';
 import { Lifecycle } from '@millrace/shared/lifecycle';
 import type { Logger } from '@millrace/shared/logger';
 import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
-import { Doorbell } from '@millrace/shared/queue';
 import { checkServer, connect, type RedisTarget, whenReady } from '@millrace/shared/redis';
-import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
 import { createApp, createOpsApp } from './app.ts';
-import { CatalogCache } from './catalog-cache.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
 import { isRedisFault } from './http/redis-fault.ts';
 import { registerSweeperMetrics } from './metrics.ts';
-import type { Services } from './services.ts';
+import { createServices, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
 const RETRY_MS = 200;
@@ -63,20 +56,16 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   const checkpointRedis =
     config.checkpointRedis === config.redis ? redis : open(config.checkpointRedis, 'gateway');
   const keys = new Keys(config.prefix);
-  const store = new RunStore(redis, { keys, retention: config.retention });
-  const doorbell = new Doorbell(redis, store);
-  life.onStop('queues', () => doorbell.close());
-  const hub = new EventHub(open(config.redis, 'subscriber'), redis, keys, logger);
-  life.onStop('events', () => hub.close());
-  const services: Services = {
-    store,
-    doorbell,
-    events: new EventReader(redis, keys, hub),
-    catalog: new CatalogCache(new Catalog(redis, keys)),
-    checkpoints: (tenant) =>
-      new CheckpointReader(checkpointRedis, { prefix: keys.checkpoints(), namespace: tenant }),
+  const services = createServices({
+    redis,
+    checkpointRedis,
+    subscriber: open(config.redis, 'subscriber'),
+    keys,
+    retention: config.retention,
     logger,
-  };
+  });
+  life.onStop('services', services.close);
+  const { store, doorbell } = services;
 
   const registry = new Registry();
   registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });

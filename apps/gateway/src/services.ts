@@ -1,9 +1,15 @@
-import type { CheckpointReader } from '@millrace/checkpoint-redis/reader';
-import type { EventReader } from '@millrace/shared/event-reader';
+import { randomUUID } from 'node:crypto';
+import { raiseFence } from '@millrace/checkpoint-redis/fence';
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { Catalog } from '@millrace/shared/catalog';
+import { EventHub } from '@millrace/shared/event-hub';
+import { EventReader } from '@millrace/shared/event-reader';
+import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
-import type { Doorbell } from '@millrace/shared/queue';
-import type { RunStore } from '@millrace/shared/run-store';
-import type { CatalogCache } from './catalog-cache.ts';
+import { Doorbell } from '@millrace/shared/queue';
+import { type Retention, RunStore } from '@millrace/shared/run-store';
+import type { Redis } from 'ioredis';
+import { CatalogCache } from './catalog-cache.ts';
 
 /** What the use cases work with. Routes and MCP hand it on and never look inside. */
 export interface Services {
@@ -13,5 +19,44 @@ export interface Services {
   catalog: CatalogCache;
   /** The checkpoints of one tenant. */
   checkpoints: (tenant: string) => CheckpointReader;
+  /** Closes a thread of the checkpoint store to every lease below the token. */
+  fence: (tenant: string, thread: string, token: number) => Promise<void>;
   logger: Logger;
+  /** Closes what was opened here; the connections, but for the subscriber's, are the caller's. */
+  close: () => Promise<void>;
+}
+
+export interface ServiceParts {
+  redis: Redis;
+  /** May be the same. */
+  checkpointRedis: Redis;
+  /** Of role `subscriber`; handed over. */
+  subscriber: Redis;
+  keys: Keys;
+  retention?: Retention;
+  logger: Logger;
+}
+
+export function createServices(parts: ServiceParts): Services {
+  const { redis, checkpointRedis, subscriber, keys, retention, logger } = parts;
+  const store = new RunStore(redis, { keys, ...(retention && { retention }) });
+  const doorbell = new Doorbell(redis, store);
+  const hub = new EventHub(subscriber, redis, keys, logger);
+  const prefix = keys.checkpoints();
+  return {
+    store,
+    doorbell,
+    events: new EventReader(redis, keys, hub),
+    catalog: new CatalogCache(new Catalog(redis, keys)),
+    checkpoints: (tenant) => new CheckpointReader(checkpointRedis, { prefix, namespace: tenant }),
+    fence: async (tenant, thread, token) => {
+      const lease = { token, nonce: randomUUID() };
+      await raiseFence(checkpointRedis, { prefix, namespace: tenant, threadId: thread }, lease);
+    },
+    logger,
+    close: async () => {
+      hub.close();
+      await doorbell.close();
+    },
+  };
 }

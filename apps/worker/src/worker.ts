@@ -24,6 +24,8 @@ import type { WorkerContext } from './worker-context.ts';
  */
 const NEVER = 1_000_000_000;
 
+const PUBLISH_INTERVAL_MS = 30_000;
+
 export interface RunningWorker {
   /** Where probes and metrics are. */
   url: string;
@@ -85,8 +87,11 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     const catalog = new Catalog(redis, keys);
     const publish = () => catalog.publish(graphs.map((graph) => toCatalogEntry(graph)));
     await publish();
-    // A Redis that came back empty would have no catalog.
-    redis.on('ready', () => void publish().catch(() => undefined));
+    // A Redis that came back empty would have no catalog, and gateways tell from the time what is still served.
+    const publishAgain = () => void publish().catch(() => undefined);
+    redis.on('ready', publishAgain);
+    const publishing = setInterval(publishAgain, PUBLISH_INTERVAL_MS);
+    closing.push(() => clearInterval(publishing));
 
     const queues = [...new Set(graphs.map((graph) => graph.queue))];
     const consumers = queues.map((queue) => consume(worker, queue, config));

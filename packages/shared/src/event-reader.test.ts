@@ -59,3 +59,23 @@ it('looks only once it is subscribed, also when it may wait for ever', async () 
   await reader.waitForEnd(runId, { timeoutMs: Number.POSITIVE_INFINITY, signal: gone.signal });
   expect(order).toEqual(['subscribed', 'waits']);
 });
+
+it('has nothing more to say to a client that has seen the end, and a gap for one whose past is gone', async () => {
+  const runId = await submit();
+  const store = new RunStore(test.redis, { keys: test.keys });
+  await store.cancel(runId);
+  const hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+  const reader = new EventReader(test.redis, test.keys, hub);
+  // The test's own limit is shorter than the reader's look-again: a reader that waits for more fails it.
+  const read = async (after?: { seq: number; token: number }) => {
+    const events = [];
+    for await (const event of reader.follow(runId, { after })) events.push(event);
+    return events;
+  };
+  const [end] = await read();
+  expect(end).toMatchObject({ seq: 1, name: 'end' });
+  expect(await read(end)).toEqual([]);
+  expect((await read({ seq: 1, token: 7 })).map((event) => event.name)).toEqual(['gap', 'end']);
+  expect((await read({ seq: 9, token: 7 })).map((event) => event.name)).toEqual(['gap', 'end']);
+  hub.close();
+}, 10_000);

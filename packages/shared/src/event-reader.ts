@@ -65,6 +65,7 @@ export class EventReader {
       await watch.ready;
       let last = options.after ?? { seq: 0, token: 0 };
       let check = options.after !== undefined;
+      let waited = false;
       while (!signal?.aborted) {
         if (check && last.seq > 0 && !(await this.#stillThere(runId, last))) {
           const [first] = await this.#page(runId, 0, 1);
@@ -81,6 +82,10 @@ export class EventReader {
           if (event.name === 'end') return;
         }
         if (page.length === PAGE) continue;
+        // A client that comes back with the id of the end has had it all.
+        if (page.length === 0 && options.after && !waited && (await this.#isOver(root, runId, last.seq)))
+          return;
+        waited = true;
         const nudge = await watch.next({ signal, timeoutMs: LOOK_AGAIN_MS });
         check = nudge?.resubscribed ?? false;
         if (!nudge && !signal?.aborted && (await this.#isOver(root, runId, last.seq))) return;

@@ -17,12 +17,13 @@ const records = {
   idempotency: ':idem:',
 } as const;
 
-/** Sorted sets of which each partition has one. */
+/** What each partition has one of. */
 const indexes = {
   outbox: ':outbox',
   leases: ':leases',
   due: ':due',
   expiry: ':expiry',
+  swept: ':swept',
 } as const;
 
 export const DEFAULT_PREFIX = 'millrace';

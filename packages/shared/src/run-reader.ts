@@ -37,7 +37,7 @@ export class RunReader {
     const runs = await Promise.all(ids.map((id) => this.run(tenant, id)));
     const expired = ids.filter((_, i) => !runs[i]);
     if (expired.length > 0) await this.#redis.zrem(key, ...expired);
-    return runs.filter((run) => run !== undefined && run.request.kind === 'graph') as RunRecord[];
+    return runs.filter((run) => run !== undefined);
   }
 
   /** @returns undefined when there is none, it is being deleted, or it is another tenant's. */
@@ -63,7 +63,10 @@ export class RunReader {
       status,
       createdAt: Number(fields.createdAt),
       updatedAt: Number(fields.updatedAt),
-      metadata: JSON.parse(fields.metadata ?? '{}'),
+      metadata: {
+        ...JSON.parse(fields.metadata ?? '{}'),
+        ...(fields.graph && { graph_id: fields.graph, assistant_id: fields.assistant }),
+      },
       parked: fields.parked,
       throwaway: fields.throwaway === '1',
     });

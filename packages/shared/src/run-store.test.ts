@@ -59,6 +59,24 @@ const events = async (runId: string) => {
   return (await test.redis.xrange(key, '-', '+')).map(([id, f]) => [Number.parseInt(id, 10), f[1]]);
 };
 
+it('a thread says which graph ran on it last', async () => {
+  await store.createThread('t', 'g', { mine: 1 });
+  expect((await store.read.thread('t', 'g'))?.metadata).toEqual({ mine: 1 });
+  await accept('g');
+  expect((await store.read.thread('t', 'g'))?.metadata).toEqual({
+    mine: 1,
+    graph_id: 'agent',
+    assistant_id: 'a',
+  });
+});
+
+it('creating a thread counts once for one request', async () => {
+  expect(await store.createThread('t', 'i', {}, 'h')).toBe('created');
+  expect(await store.createThread('t', 'i', {}, 'h')).toBe('created');
+  expect(await store.createThread('t', 'i', {}, 'other')).toBe('conflict');
+  expect(await store.createThread('t', 'i', {})).toBe('exists');
+});
+
 describe('submit', () => {
   it('keeps a run and its thread in one partition', async () => {
     const { runId, job } = await accept('thread-1');
@@ -166,6 +184,19 @@ describe('a lease', () => {
     expect(await store.renew(60_000, [{ runId, lease, usedMs: 5 }])).toEqual(['ok']);
     expect((await store.read.run('t', runId))?.status).toBe('running');
     expect((await claim(runId)).outcome).toBe('leased');
+  });
+
+  it('looks expired after an outage, and gets the time of another one before anybody takes over', async () => {
+    const { runId } = await accept('outage');
+    const partition = partitionOfThread('outage');
+    const sweep = () => store.sweep(partition, { limit: 10, ringAfterMs: 60_000 });
+    await claimed(runId, { leaseMs: -1 });
+    await test.redis.set(`${test.keys.root(partition)}:swept`, Date.now() - 60_000);
+    expect((await claim(runId)).outcome).toBe('leased');
+    expect((await sweep()).jobs).toEqual([]);
+    expect((await store.read.run('t', runId))?.status).toBe('running');
+    expect((await sweep()).jobs.map((job) => job.id)).toEqual([`${runId}-2`]);
+    expect((await claim(runId)).outcome).toBe('claimed');
   });
 
   it('passes over events of a call that was sent twice', async () => {

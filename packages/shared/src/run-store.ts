@@ -134,6 +134,8 @@ export class RunStore {
       threadTtlMs: s.throwaway ? this.#retention.runsMs : this.#retention.threadsMs,
       retentionMs: this.#retention.runsMs,
       kind: s.request.kind,
+      graph: s.request.graph,
+      assistant: s.request.assistantId,
       queue: s.queue,
       multitask: s.multitask,
       afterMs: s.afterMs,
@@ -352,12 +354,16 @@ export class RunStore {
     return counts;
   }
 
-  /** @returns `created`, `exists`, or `deleting` while a thread of that name is being deleted. */
+  /**
+   * @param requestHash of a request that may be repeated: the same one again is `created` again, another `conflict`
+   * @returns `created`, `exists`, or `deleting` while a thread of that name is being deleted
+   */
   async createThread(
     tenant: string,
     thread: string,
     metadata: JsonObject,
-  ): Promise<'created' | 'exists' | 'deleting'> {
+    requestHash = '',
+  ): Promise<'created' | 'exists' | 'deleting' | 'conflict'> {
     return (await this.#scripts.create_thread(
       this.keys.root(partitionOfThread(thread)),
       threadKey(tenant, thread),
@@ -365,7 +371,8 @@ export class RunStore {
       thread,
       JSON.stringify(metadata),
       this.#retention.threadsMs,
-    )) as 'created' | 'exists' | 'deleting';
+      requestHash,
+    )) as 'created' | 'exists' | 'deleting' | 'conflict';
   }
 
   /** Replaces a thread's metadata. */

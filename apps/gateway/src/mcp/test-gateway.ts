@@ -1,20 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
-import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
-import { Catalog } from '@millrace/shared/catalog';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
-import { EventHub } from '@millrace/shared/event-hub';
-import { EventReader } from '@millrace/shared/event-reader';
 import { createLogger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
 import { type Claim, type Finish, RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
 import type { Redis } from 'ioredis';
-import { CatalogCache } from '../catalog-cache.ts';
 import type { HttpEnv } from '../http/env.ts';
-import type { Services } from '../services.ts';
+import { createServices, type Services } from '../services.ts';
 import { type McpOptions, mcpRoutes } from './routes.ts';
 
 /** A gateway that serves MCP and nothing else, over real HTTP. The tenant is what `x-tenant` says. For tests only. */
@@ -33,18 +28,14 @@ export async function startTestGateway(
 ): Promise<TestGateway> {
   const logger = createLogger('test', 'silent');
   const redis = test.connect();
-  const store = new RunStore(redis, { keys: test.keys });
-  const hub = new EventHub(test.connect(), redis, test.keys, logger);
-  const doorbell = new Doorbell(redis, store);
-  const services: Services = {
-    store,
-    doorbell,
-    events: new EventReader(redis, test.keys, hub),
-    catalog: new CatalogCache(new Catalog(redis, test.keys)),
-    checkpoints: (tenant) =>
-      new CheckpointReader(redis, { prefix: test.keys.checkpoints(), namespace: tenant }),
+  const { keys } = test;
+  const services = createServices({
+    redis,
+    checkpointRedis: redis,
+    subscriber: test.connect(),
+    keys,
     logger,
-  };
+  });
   const drain = new AbortController();
   const app = new Hono<HttpEnv>();
   app.use(async (c, next) => {
@@ -69,8 +60,7 @@ export async function startTestGateway(
       // A client that gave a request up may have opened the next connection already and never used it.
       if ('closeAllConnections' in server) server.closeAllConnections();
       await closed;
-      hub.close();
-      await doorbell.close();
+      await services.close();
     },
   };
 }

@@ -48,8 +48,8 @@ it('knows an assistant by its id and by its graph', async () => {
 });
 
 it('says what is not served, and which field is wrong', async () => {
-  expect(await server.json('POST', '/assistants', { graph_id: 'agent' })).toMatchObject({ status: 501 });
-  expect(await server.json('GET', '/assistants/agent/subgraphs')).toMatchObject({ status: 501 });
+  expect(await server.json('POST', '/assistants', { graph_id: 'agent' })).toMatchObject({ status: 422 });
+  expect(await server.json('GET', '/assistants/agent/subgraphs')).toMatchObject({ status: 422 });
   expect(await server.json('POST', '/assistants/search', { limit: 0 })).toMatchObject({
     status: 422,
     field: 'limit',

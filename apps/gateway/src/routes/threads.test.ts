@@ -98,7 +98,7 @@ describe('threads', () => {
       ['/threads', { ttl: 60 }],
       ['/threads', { supersteps: [{}] }],
     ] as const) {
-      expect(await server.json('POST', path, body)).toMatchObject({ status: 501, code: 'unsupported' });
+      expect(await server.json('POST', path, body)).toMatchObject({ status: 422, code: 'unsupported' });
     }
   });
 });

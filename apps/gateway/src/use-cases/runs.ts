@@ -63,8 +63,10 @@ export function followRun(
 
 /** Asks a run to stop; a run that waits ends at once. Repeating it is harmless. */
 export async function cancelRun(services: Services, tenant: string, runId: string): Promise<RunRecord> {
-  await getRun(services, tenant, runId);
-  const { job } = await services.store.cancel(runId);
+  const run = await getRun(services, tenant, runId);
+  const { job, fence } = await services.store.cancel(runId);
+  // Its worker is gone, or believed so: should it come back, the checkpoint store must know as well.
+  if (fence !== undefined) await services.fence(tenant, run.thread, fence);
   await ring(services, job);
   return getRun(services, tenant, runId);
 }

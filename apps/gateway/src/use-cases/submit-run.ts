@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { Refusal } from '@millrace/shared/contract/error';
 import type { Json, JsonObject } from '@millrace/shared/contract/json';
@@ -7,6 +7,7 @@ import type { StreamMode } from '@millrace/shared/contract/stream-mode';
 import { derivedThreadId } from '@millrace/shared/partition';
 import type { Services } from '../services.ts';
 import { type Answers, keyAnswers } from './answers.ts';
+import { hashOf, idempotencyConflict } from './idempotency.ts';
 import { ring } from './ring.ts';
 
 /** A run as a face asks for it. */
@@ -75,7 +76,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     thread,
     createThread: order.thread === undefined || order.createThread === true,
     ...(order.throwaway && { throwaway: true }),
-    threadMetadata: { graph_id: graph.graph, assistant_id: graph.assistantId, ...order.threadMetadata },
+    ...(order.threadMetadata && { threadMetadata: order.threadMetadata }),
     request: toRequest(order, graph, answers),
     queue: graph.queue,
     multitask: order.multitask ?? 'enqueue',
@@ -93,13 +94,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
       await ring(services, result.job);
       return { runId: result.runId, thread, graph, repeated: result.repeated };
     case 'conflict':
-      throw new Refusal(
-        'idempotency_conflict',
-        'This Idempotency-Key was used with another request; use a new key',
-        {
-          field: 'Idempotency-Key',
-        },
-      );
+      throw idempotencyConflict();
     case 'no_thread':
       throw new Refusal('not_found', `There is no thread "${thread}"; create it first`, {
         field: 'thread_id',
@@ -142,18 +137,7 @@ function toRequest(order: RunOrder, graph: CatalogEntry, answers: Answers | unde
     recursionLimit: order.recursionLimit,
     timeoutMs: order.timeoutMs,
     checkpointId: order.checkpointId,
+    multitask: order.multitask,
     asNode: order.asNode,
   };
-}
-
-/** Of a JSON value, whatever the order of its keys. */
-function hashOf(value: unknown): string {
-  const sorted = JSON.stringify(value, (_, one: unknown) =>
-    typeof one === 'object' && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : one,
-  );
-  return createHash('sha256')
-    .update(sorted ?? '')
-    .digest('base64url');
 }

@@ -4,6 +4,7 @@ import type { JsonObject } from '@millrace/shared/contract/json';
 import type { ThreadRecord } from '@millrace/shared/contract/thread';
 import { derivedThreadId } from '@millrace/shared/partition';
 import type { Services } from '../services.ts';
+import { hashOf, idempotencyConflict } from './idempotency.ts';
 import { submitRun } from './submit-run.ts';
 
 /** @throws Refusal `not_found`, also for another tenant's */
@@ -27,15 +28,13 @@ export async function createThread(
   const derived = options.thread === undefined && options.idempotencyKey !== undefined;
   const thread =
     options.thread ?? (derived ? derivedThreadId(tenant, options.idempotencyKey ?? '') : randomUUID());
-  const outcome = await services.store.createThread(tenant, thread, options.metadata ?? {});
-  if (outcome === 'deleting' || (outcome === 'exists' && options.ifExists === 'raise' && !derived)) {
-    throw new Refusal(
-      'thread_exists',
-      `The thread "${thread}" ${outcome === 'exists' ? 'exists' : 'is being deleted'}`,
-      {
-        field: 'thread_id',
-      },
-    );
+  const metadata = options.metadata ?? {};
+  const hash = derived ? hashOf(metadata) : '';
+  const outcome = await services.store.createThread(tenant, thread, metadata, hash);
+  if (outcome === 'conflict') throw idempotencyConflict();
+  if (outcome === 'deleting' || (outcome === 'exists' && options.ifExists === 'raise')) {
+    const why = outcome === 'exists' ? 'exists' : 'is being deleted';
+    throw new Refusal('thread_exists', `The thread "${thread}" ${why}`, { field: 'thread_id' });
   }
   return getThread(services, tenant, thread);
 }

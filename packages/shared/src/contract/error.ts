@@ -50,7 +50,8 @@ export const refusalCodes = {
   stale: 409,
   /** Several questions are open, and the answer does not say which it is for. */
   ambiguous_answer: 409,
-  unsupported: 501,
+  /** Not served, and never by asking again: stock clients repeat what is answered with a 5xx. */
+  unsupported: 422,
   /** No worker has ever published a graph. */
   no_catalog: 503,
   unavailable: 503,

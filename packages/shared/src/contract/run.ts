@@ -58,6 +58,8 @@ export const runRequest = z.object({
   timeoutMs: z.int().positive().optional(),
   /** Start from this checkpoint of the thread, not from its head. */
   checkpointId: z.string().optional(),
+  /** What the caller wanted done about a busy thread. */
+  multitask: z.enum(multitaskStrategies).optional(),
   /** For `update_state`: the node in whose name the state is edited. */
   asNode: z.string().optional(),
 });

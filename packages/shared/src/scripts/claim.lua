@@ -15,7 +15,10 @@ local lease = key.lease(thread_key)
 local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce')
 -- The same holder may claim again: its token was not high enough for the checkpoint store.
 local again = l[2] == run_id and l[4] == nonce
-if not again and l[2] and l[2] ~= '' and tonumber(l[3]) > NOW_MS then return { 'leased' } end
+if not again and l[2] and l[2] ~= '' then
+  -- After an outage every lease looks expired. The sweeper tells the dead from those who could not renew.
+  if tonumber(l[3]) > NOW_MS or was_away() then return { 'leased' } end
+end
 
 local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
 
@@ -41,7 +44,7 @@ end
 if r[6] == '' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
-  'deadline', NOW_MS + lease_ms, 'ordinal', 0)
+  'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0)
 redis.call('PERSIST', lease)
 redis.call('ZADD', key.leases(), NOW_MS + lease_ms, run_id)
 redis.call('HSETNX', run, 'startedAt', NOW_MS)

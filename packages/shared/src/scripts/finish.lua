@@ -23,19 +23,12 @@ local job = end_run(run_id, tonumber(token), status, fields, ARGV[5])
 
 if r[6] == 'delete_thread' then
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do
-    if id ~= run_id then
-      redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
-    end
+    redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
   end
   -- Runs accepted behind the deletion would have found the thread gone; there are none: submit refuses them.
   redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.mailbox(thread_key))
   redis.call('ZREM', key.expiry(), thread_key)
   -- The fence outlives the data for as long as a forgotten writer could.
   redis.call('EXPIRE', key.lease(thread_key), 7 * 24 * 3600)
-  if redis.call('PTTL', run) < 0 then
-    redis.call('PEXPIRE', run, 3600 * 1000)
-    redis.call('PEXPIRE', key.events(run_id), 3600 * 1000)
-    redis.call('PEXPIRE', key.chain(chain_id), 3600 * 1000)
-  end
 end
 return { 'won', job }

@@ -18,6 +18,9 @@ local NOW_MS = math.floor(NOW_US / 1000)
 local STREAM_BYTES = 16 * 1024 * 1024
 local EVENT_OVERHEAD_BYTES = 64
 
+-- How long the record of a state edit or a deletion is kept, once it is over.
+local CONTROL_RETENTION_MS = 3600 * 1000
+
 local function append_event(run_id, token, name, data)
   local run, events = key.run(run_id), key.events(run_id)
   local seq = redis.call('HINCRBY', run, 'seq', 1)
@@ -133,6 +136,13 @@ local function cancel_run(run_id, action)
   if holder == run_id then redis.call('HSET', lease, 'token', int(fence)) end
   local job = end_run(run_id, fence, 'cancelled', {}, '{"status":"cancelled"}')
   return { 'ended', job, holder == run_id and int(fence) or '' }
+end
+
+-- Whether nobody has looked at this partition for a while: Redis was away, or every gateway.
+local AWAY_MS = 5000
+local function was_away()
+  local swept = redis.call('GET', key.swept())
+  return swept and NOW_MS - tonumber(swept) > AWAY_MS
 end
 
 -- Whether the caller still holds the thread. 'lost' also when there is no lease at all: fences outlive data.

@@ -57,15 +57,20 @@ if e.kind == 'delete_thread' then
   redis.call('HSET', thread, 'deleting', '1')
 end
 
+-- Turns that are no runs of the graph are nobody's history.
+local retention = e.kind == 'graph' and e.retentionMs or CONTROL_RETENTION_MS
 redis.call('HSET', key.run(e.run),
   'version', e.version, 'id', e.run, 'tenant', e.tenant, 'thread', e.thread, 'threadKey', e.threadKey,
   'chain', chain_id, 'queue', e.queue, 'kind', e.kind, 'status', 'queued', 'attempt', 0, 'delivery', 0,
   'crashes', 0, 'seq', 0, 'bytes', 0, 'createdAt', NOW_MS, 'updatedAt', NOW_MS,
-  'retention', e.retentionMs, 'answers', e.answers and '1' or '', 'request', ARGV[2])
+  'retention', retention, 'answers', e.answers and '1' or '', 'request', ARGV[2])
 redis.call('HSET', key.chain(chain_id), 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('PERSIST', key.chain(chain_id))
-redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
+if e.kind == 'graph' then
+  redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
+  redis.call('HSET', thread, 'graph', e.graph, 'assistant', e.assistant)
+end
 if e.idempotencyKey then
   redis.call('HSET', key.idempotency(e.idempotencyKey), 'run', e.run, 'hash', e.bodyHash)
   redis.call('PEXPIRE', key.idempotency(e.idempotencyKey), e.idempotencyTtlMs)
