@@ -19,7 +19,7 @@ export async function measureSubmit(stage: Stage, plan: Plan): Promise<Compariso
     const redis = stage.redis.pid;
     const contenders: Contender[] = [
       {
-        name: 'bare Hono route',
+        name: 'bare Hono route (requests/s: the limit of the client)',
         once: () => send('POST', `${bare.url}/runs`, BODY),
         pids: [bare.pid],
       },

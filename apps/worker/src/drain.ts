@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@millrace/shared/logger';
 import type { Worker as QueueWorker } from 'bullmq';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -5,6 +6,9 @@ import type { LeaseKeeper } from './lease-keeper.ts';
 /** Shares of the grace: first runs may finish, then they stop after their step, then they are aborted. */
 const FINISH_SHARE = 0.4;
 const STEP_SHARE = 0.85;
+
+/** BullMQ waits for Redis before it closes; when Redis is away, that is for ever. */
+const CLOSE_MS = 2_000;
 
 /**
  * Empties a worker: no new runs, what can finishes, what cannot stops after its step and is handed back, what
@@ -16,8 +20,9 @@ export async function drain(
   graceMs: number,
   logger: Logger,
 ): Promise<void> {
+  logger.info({ attempts: leases.attempts.length, graceMs }, 'draining');
   // Runs that a queue hands out while it is being paused are processed like the others.
-  const paused = consumers.map((consumer) => consumer.pause(true));
+  for (const consumer of consumers) void consumer.pause(true).catch(() => undefined);
   const timers = [
     setTimeout(() => {
       for (const attempt of leases.attempts) attempt.drain();
@@ -29,9 +34,14 @@ export async function drain(
       }
     }, graceMs * STEP_SHARE),
   ];
-  logger.info({ attempts: leases.attempts.length, graceMs }, 'draining');
-  await Promise.all(paused);
-  // Waits for the attempts at work.
-  await Promise.all(consumers.map((consumer) => consumer.close()));
+  await leases.idle();
   timers.forEach(clearTimeout);
+  const closed = Promise.all(consumers.map((consumer) => consumer.close()));
+  closed.catch(() => undefined);
+  const patience = new AbortController();
+  await Promise.race([
+    closed,
+    sleep(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
+  ]);
+  patience.abort();
 }

@@ -12,6 +12,7 @@ export class LeaseKeeper {
   readonly #logger: Logger;
   readonly #attempts = new Map<string, Attempt>();
   readonly #timer: NodeJS.Timeout;
+  readonly #idle: (() => void)[] = [];
   #renewing = false;
 
   constructor(store: RunStore, leaseMs: number, logger: Logger) {
@@ -31,6 +32,13 @@ export class LeaseKeeper {
 
   remove(attempt: Attempt): void {
     if (this.#attempts.get(attempt.runId) === attempt) this.#attempts.delete(attempt.runId);
+    if (this.#attempts.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Resolves when no attempt is at work. */
+  idle(): Promise<void> {
+    if (this.#attempts.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Somebody asked for this run to be stopped. */

@@ -135,7 +135,12 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
       maxStalledCount: NEVER,
     },
   );
-  consumer.on('error', (error) => worker.logger.warn({ queue, err: error }, 'the queue reports an error'));
+  let lastError = '';
+  consumer.on('error', (error) => {
+    // BullMQ reports every attempt to reach Redis.
+    if (error.message !== lastError) worker.logger.warn({ queue, err: error }, 'the queue reports an error');
+    lastError = error.message;
+  });
   consumer.on('failed', (job, error) => {
     worker.logger.error(
       { queue, runId: job?.data.runId, err: error },

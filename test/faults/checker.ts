@@ -1,0 +1,122 @@
+import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { hasEnded } from '@millrace/shared/contract/run';
+import { readEvents } from '@millrace/shared/event-reader';
+import { Keys } from '@millrace/shared/keys';
+import { PARTITIONS } from '@millrace/shared/partition';
+import { RunStore } from '@millrace/shared/run-store';
+import type { Redis } from 'ioredis';
+import type { Fleet } from './fleet.ts';
+import type { Acknowledged } from './load.ts';
+
+export interface CheckOptions {
+  /** Steps of each graph, in order, that an undisturbed run calls once. */
+  steps: Record<string, string[]>;
+  /** How many calls beyond one a step may have had, over all runs: one for each fault that can hit a step. */
+  repeats?: number;
+  tenant?: string;
+}
+
+/** What is wrong after a scenario; empty when all invariants held. */
+export async function check(
+  fleet: Fleet,
+  acknowledged: Acknowledged[],
+  options: CheckOptions,
+): Promise<string[]> {
+  const redis = fleet.connect();
+  try {
+    const keys = new Keys();
+    const tenant = options.tenant ?? 'default';
+    const store = new RunStore(redis, { keys });
+    const violations: string[] = [];
+    for (const run of acknowledged) violations.push(...(await checkRun(redis, keys, store, tenant, run)));
+    violations.push(...checkSteps(fleet, acknowledged, options));
+    violations.push(...(await checkThreads(redis, keys, tenant, acknowledged, options)));
+    violations.push(...(await checkLeftovers(redis, keys)));
+    return violations;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Acknowledged means ended; one `end`, the last; numbers without a hole. */
+async function checkRun(
+  redis: Redis,
+  keys: Keys,
+  store: RunStore,
+  tenant: string,
+  { runId }: Acknowledged,
+): Promise<string[]> {
+  const run = await store.read.run(tenant, runId);
+  if (!run) return [`${runId}: acknowledged and gone`];
+  const violations: string[] = [];
+  if (!hasEnded(run.status)) violations.push(`${runId}: acknowledged, and still ${run.status}`);
+  if (run.status === 'failed')
+    violations.push(`${runId}: failed with ${run.error?.code}: ${run.error?.message}`);
+  const events = await readEvents(redis, keys, runId, 0, 100_000);
+  const ends = events.filter((event) => event.name === 'end').length;
+  if (hasEnded(run.status) && ends !== 1) violations.push(`${runId}: ${ends} end events`);
+  if (ends > 0 && events.at(-1)?.name !== 'end') violations.push(`${runId}: events after the end`);
+  const holes = events.some((event, i) => event.seq !== i + 1);
+  if (holes) violations.push(`${runId}: event numbers ${events.map((event) => event.seq).join()}`);
+  return violations;
+}
+
+/** Every step was called, and none more often than the faults explain. */
+function checkSteps(
+  fleet: Fleet,
+  acknowledged: Acknowledged[],
+  { steps, repeats = 0 }: CheckOptions,
+): string[] {
+  const violations: string[] = [];
+  let extra = 0;
+  for (const { runId, graph } of acknowledged) {
+    for (const step of steps[graph] ?? []) {
+      const calls = fleet.ledger.count(step, runId);
+      if (calls === 0) violations.push(`${runId}: step ${step} was never called`);
+      extra += Math.max(0, calls - 1);
+    }
+  }
+  if (extra > repeats) violations.push(`${extra} repeated steps, where the faults explain ${repeats}`);
+  return violations;
+}
+
+/** A thread's state is what its runs give, one after the other in the order they were acknowledged. */
+async function checkThreads(
+  redis: Redis,
+  keys: Keys,
+  tenant: string,
+  acknowledged: Acknowledged[],
+  { steps }: CheckOptions,
+): Promise<string[]> {
+  const reader = new CheckpointReader(redis, { prefix: keys.checkpoints(), namespace: tenant });
+  const expected = new Map<string, string[]>();
+  for (const { thread, graph, text } of acknowledged) {
+    const log = expected.get(thread) ?? [];
+    expected.set(thread, log);
+    for (const step of steps[graph] ?? []) log.push(`${step}:${text}`);
+  }
+  const violations: string[] = [];
+  for (const [thread, log] of expected) {
+    const found = ((await reader.head(thread))?.values.log ?? []) as string[];
+    if (JSON.stringify(found) !== JSON.stringify(log)) {
+      violations.push(`${thread}: has ${JSON.stringify(found)}, not ${JSON.stringify(log)}`);
+    }
+  }
+  return violations;
+}
+
+/** Nothing waits that nobody will come for. */
+async function checkLeftovers(redis: Redis, keys: Keys): Promise<string[]> {
+  const violations: string[] = [];
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const root = keys.root(partition);
+    for (const index of ['leases', 'due']) {
+      const left = await redis.zcard(`${root}:${index}`);
+      if (left > 0) violations.push(`partition ${partition}: ${left} left in ${index}`);
+    }
+  }
+  for await (const page of redis.scanStream({ match: `${keys.prefix}:*:mailbox:*`, count: 1000 })) {
+    for (const key of page as string[]) violations.push(`${key} is not empty`);
+  }
+  return violations;
+}

@@ -1,0 +1,89 @@
+import { fileURLToPath } from 'node:url';
+import { Keys } from '@millrace/shared/keys';
+import { Redis } from 'ioredis';
+import { type Ledger, startLedger } from '../ledger.ts';
+import { type AppProcess, startProcess } from '../processes.ts';
+import { RedisProcess } from './redis-process.ts';
+
+const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url));
+
+export interface FleetOptions {
+  gateways?: number;
+  workers?: number;
+  /** Of every process. */
+  env?: Record<string, string>;
+  /** Lines of Redis configuration. */
+  redis?: string[];
+}
+
+/** Gateways, workers, a ledger and a Redis of their own, all real processes. */
+export class Fleet {
+  readonly redis: RedisProcess;
+  readonly ledger: Ledger;
+  readonly gateways: AppProcess[] = [];
+  readonly workers: AppProcess[] = [];
+  readonly #env: Record<string, string>;
+
+  private constructor(redis: RedisProcess, ledger: Ledger, env: Record<string, string>) {
+    this.redis = redis;
+    this.ledger = ledger;
+    this.#env = env;
+  }
+
+  static async start(options: FleetOptions = {}): Promise<Fleet> {
+    const redis = await RedisProcess.start(options.redis);
+    const fleet = new Fleet(redis, await startLedger(), {
+      REDIS_URL: redis.url,
+      LANGGRAPH_CONFIG: graphs,
+      LEASE_SECONDS: '2',
+      DRAIN_SECONDS: '5',
+      WORKER_CONCURRENCY: '8',
+      ...options.env,
+    });
+    await Promise.all([
+      ...Array.from({ length: options.workers ?? 2 }, () => fleet.startWorker()),
+      ...Array.from({ length: options.gateways ?? 2 }, () => fleet.startGateway()),
+    ]);
+    return fleet;
+  }
+
+  async startWorker(env: Record<string, string> = {}): Promise<AppProcess> {
+    const worker = await startProcess('worker', { ...this.#env, ...env });
+    this.workers.push(worker);
+    return worker;
+  }
+
+  async startGateway(env: Record<string, string> = {}): Promise<AppProcess> {
+    const gateway = await startProcess('gateway', { ...this.#env, ...env });
+    this.gateways.push(gateway);
+    return gateway;
+  }
+
+  /** Kills one for good. */
+  async kill(app: AppProcess): Promise<void> {
+    await app.end('SIGKILL');
+    for (const group of [this.gateways, this.workers]) {
+      const at = group.indexOf(app);
+      if (at >= 0) group.splice(at, 1);
+    }
+  }
+
+  /** A connection of the test's own. */
+  connect(): Redis {
+    const redis = new Redis(this.redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
+    redis.on('error', () => undefined);
+    return redis;
+  }
+
+  get keys(): Keys {
+    return new Keys();
+  }
+
+  /** Stops everything in order. Resolves to the exit codes of those that were still there. */
+  async stop(): Promise<(number | null)[]> {
+    await this.ledger.close();
+    const codes = await Promise.all([...this.gateways, ...this.workers].map((app) => app.end('SIGTERM')));
+    await this.redis.remove();
+    return codes;
+  }
+}
