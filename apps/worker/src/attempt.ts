@@ -7,8 +7,9 @@ import type { Claim } from '@millrace/shared/run-store';
  * - `cancelled`: somebody asked for it
  * - `timeout`: the run's time is used up
  * - `drain`: this worker is leaving; the run goes on elsewhere
+ * - `refused`: Redis takes no writes for now; the run goes on later
  */
-export type StopReason = 'lost' | 'cancelled' | 'timeout' | 'drain';
+export type StopReason = 'lost' | 'cancelled' | 'timeout' | 'drain' | 'refused';
 
 /** What the drain of a worker needs of LangGraph's `RunControl`: stop after the step at work. */
 export interface Drainable {
@@ -23,9 +24,11 @@ export class Attempt {
   #reason: StopReason | undefined;
   #control: Drainable | undefined;
   #drainWanted = false;
+  #baseStep: number | undefined;
 
   constructor(claim: Claim) {
     this.claim = claim;
+    this.#baseStep = claim.baseStep;
   }
 
   get runId(): string {
@@ -45,6 +48,15 @@ export class Attempt {
   /** Milliseconds the run has executed, over all its attempts. */
   get usedMs(): number {
     return Math.round(this.claim.usedMs + performance.now() - this.#startedAt);
+  }
+
+  /** LangGraph's step from which this run's own steps count; kept from the attempt that found it first. */
+  get baseStep(): number | undefined {
+    return this.#baseStep;
+  }
+
+  startsAt(step: number): void {
+    this.#baseStep ??= step;
   }
 
   stop(reason: StopReason): void {

@@ -21,8 +21,13 @@ export async function drain(
   logger: Logger,
 ): Promise<void> {
   logger.info({ attempts: leases.attempts.length, graceMs }, 'draining');
-  // Runs that a queue hands out while it is being paused are processed like the others.
-  for (const consumer of consumers) void consumer.pause(true).catch(() => undefined);
+  let closed = false;
+  const closing = Promise.all(consumers.map((consumer) => consumer.close())).then(
+    () => {
+      closed = true;
+    },
+    () => undefined,
+  );
   const timers = [
     setTimeout(() => {
       for (const attempt of leases.attempts) attempt.drain();
@@ -34,14 +39,15 @@ export async function drain(
       }
     }, graceMs * STEP_SHARE),
   ];
-  await leases.idle();
+  do {
+    await leases.idle();
+    const patience = new AbortController();
+    await Promise.race([
+      closing,
+      sleep(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
+    ]);
+    patience.abort();
+    // A run that the queue handed out just before may have begun since.
+  } while (!closed && leases.attempts.length > 0);
   timers.forEach(clearTimeout);
-  const closed = Promise.all(consumers.map((consumer) => consumer.close()));
-  closed.catch(() => undefined);
-  const patience = new AbortController();
-  await Promise.race([
-    closed,
-    sleep(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
-  ]);
-  patience.abort();
 }

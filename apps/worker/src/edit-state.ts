@@ -1,8 +1,9 @@
+import type { RedisSaver } from '@millrace/checkpoint-redis';
 import type { Attempt } from './attempt.ts';
-import type { AttemptResult } from './execute.ts';
+import { type AttemptResult, afterError, failed } from './attempt-result.ts';
 import { describeCheckpoint } from './history.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
-import { toRunError } from './run-error.ts';
+import { onlyTogether, openQuestions } from './questions.ts';
 import { standingOf } from './standing.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -15,15 +16,18 @@ export async function editState(
 ): Promise<AttemptResult> {
   const { request, tenant, lease, runId, thread } = attempt.claim;
   const saver = worker.saver.withLease({ namespace: tenant, lease, runId });
-  const graph = await loaded.bind({ checkpointer: saver });
-  if ((await worker.store.begin(runId, lease, { base: head ?? '', head: head ?? '' })) === 'lost') {
-    return { result: 'lost' };
-  }
   try {
+    const graph = await loaded.bind({ checkpointer: saver });
+    const began = await worker.store.begin(runId, lease, { base: head ?? '', head: head ?? '' });
+    if (began === 'lost') return { result: 'lost' };
     let standing = await standingOf(graph, saver, thread);
     // Written by this run: a former attempt did it, and died before it could say so.
     if (standing?.writtenBy !== runId) {
-      const at = request.checkpointId === undefined ? {} : { checkpoint_id: request.checkpointId };
+      const { checkpointId } = request;
+      if (checkpointId !== undefined && !(await isKept(saver, thread, checkpointId))) {
+        return failed('invalid_input', `The checkpoint ${checkpointId} is no longer kept.`);
+      }
+      const at = checkpointId === undefined ? {} : { checkpoint_id: checkpointId };
       const config = { configurable: { thread_id: thread, ...at } };
       await graph.updateState(config, request.input as Record<string, unknown>, request.asNode);
       standing = await standingOf(graph, saver, thread);
@@ -31,9 +35,18 @@ export async function editState(
     if (!standing) return { result: 'end', end: { status: 'succeeded' } };
     const { checkpointId, pending: tasks, values } = standing;
     await describeCheckpoint(saver, thread, { checkpointId, tasks, values });
-    return { result: 'end', end: { status: 'succeeded', checkpoint: checkpointId } };
+    // Where the thread waits for somebody, it goes on waiting, now for this.
+    const questions = await openQuestions(saver, thread, standing, true);
+    return {
+      result: 'end',
+      end: { status: 'succeeded', checkpoint: checkpointId, questions, whole: onlyTogether(questions) },
+    };
   } catch (error) {
-    if (error instanceof Error && error.name === 'FenceError') return { result: 'lost' };
-    return { result: 'end', end: { status: 'failed', error: toRunError(error, false) } };
+    return afterError(attempt, error, worker.limits.runTimeoutMs, undefined);
   }
+}
+
+async function isKept(saver: RedisSaver, thread: string, checkpointId: string): Promise<boolean> {
+  const config = { configurable: { thread_id: thread, checkpoint_ns: '', checkpoint_id: checkpointId } };
+  return (await saver.getTuple(config)) !== undefined;
 }

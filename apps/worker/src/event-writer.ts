@@ -28,7 +28,7 @@ export class EventWriter {
 
   /** Queues an event. Stops the attempt when the store says that it is cancelled or no longer ours. */
   write(name: string, data: string): void {
-    if (this.#attempt.stopReason === 'lost') return;
+    if (this.#attempt.stopReason === 'lost' || this.#failure) return;
     this.#pending.push({ name, data });
     this.#bytes += data.length;
     if (performance.now() - this.#sentAt > BATCH_MS || this.#bytes > BATCH_BYTES) this.#send();
@@ -53,12 +53,15 @@ export class EventWriter {
     this.#ordinal += batch.length;
     this.#sentAt = performance.now();
     this.#sending = this.#sending.then(async () => {
+      // After a batch that did not get in, a later one would hide the hole.
+      if (this.#failure) return;
       try {
         const result = await this.#store.emit(this.#attempt.runId, this.#attempt.claim.lease, first, batch);
         if (result === 'lost') this.#attempt.stop('lost');
         if (result === 'cancel') this.#attempt.stop('cancelled');
       } catch (error) {
         this.#failure ??= error;
+        this.#attempt.stop('refused');
       }
     });
   }

@@ -15,6 +15,7 @@ export class History {
   readonly #saver: RedisSaver;
   readonly #thread: string;
   #last: NotedCheckpoint | undefined;
+  #first: number | undefined;
   #describing: Promise<unknown> = Promise.resolve();
 
   constructor(saver: RedisSaver, thread: string) {
@@ -27,15 +28,22 @@ export class History {
     return this.#last;
   }
 
+  /** LangGraph's step of the first checkpoint of this attempt. */
+  get firstStep(): number | undefined {
+    return this.#first;
+  }
+
   /** Takes the payload of LangGraph's `checkpoints` stream mode. */
   note(payload: unknown): void {
-    const { config, tasks, values } = payload as {
+    const { config, metadata, tasks, values } = payload as {
+      metadata?: { step?: number };
       config?: { configurable?: { checkpoint_id?: string } };
       tasks?: { id: string; name: unknown }[];
       values?: unknown;
     };
     const checkpointId = config?.configurable?.checkpoint_id;
     if (checkpointId === undefined || !tasks) return;
+    this.#first ??= metadata?.step;
     // LangGraph may announce a checkpoint before it is stored, but never its successor.
     this.#describe(this.#last);
     this.#last = {
@@ -70,7 +78,11 @@ export function describeCheckpoint(
 ): Promise<boolean> {
   return saver.describe(
     { configurable: { thread_id: thread, checkpoint_ns: '', checkpoint_id: checkpointId } },
-    { tasks, channels: Object.keys(values), defaults: empties(values) },
+    {
+      tasks: tasks.map(({ id, name }) => ({ id, name })),
+      channels: Object.keys(values),
+      defaults: empties(values),
+    },
   );
 }
 

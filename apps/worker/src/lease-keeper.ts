@@ -27,6 +27,8 @@ export class LeaseKeeper {
   }
 
   add(attempt: Attempt): void {
+    // The queue gave this worker its own run again: the lease is the new attempt's.
+    this.#attempts.get(attempt.runId)?.stop('lost');
     this.#attempts.set(attempt.runId, attempt);
   }
 
@@ -56,7 +58,12 @@ export class LeaseKeeper {
     this.#renewing = true;
     try {
       const attempts = this.attempts;
-      const held = attempts.map(({ runId, claim, usedMs }) => ({ runId, lease: claim.lease, usedMs }));
+      const held = attempts.map(({ runId, claim, usedMs, baseStep }) => ({
+        runId,
+        lease: claim.lease,
+        usedMs,
+        baseStep,
+      }));
       const results = await this.#store.renew(this.#leaseMs, held);
       results.forEach((result, i) => {
         if (result === 'lost') attempts[i]?.stop('lost');

@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseFence, readFence } from '@millrace/checkpoint-redis';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import type { Claim, Finish } from '@millrace/shared/run-store';
 import { Attempt } from './attempt.ts';
+import { ANOTHER_TIME_MS, type AttemptResult } from './attempt-result.ts';
 import { editState } from './edit-state.ts';
-import { type AttemptResult, execute } from './execute.ts';
+import { execute } from './execute.ts';
 import type { WorkerContext } from './worker-context.ts';
-
-/** How long a run waits that this worker has no graph for, so that another can take it. */
-const WRONG_WORKER_DELAY_MS = 1_000;
 
 /**
  * Takes one delivery of a run as far as it goes: to its end, back to the queue, or nowhere, when the run is over or
@@ -59,7 +58,11 @@ async function claimRun(
       known = { token, head: head?.checkpointId ?? '' };
       continue;
     }
-    if (claim.outcome === 'ended') await worker.doorbell.ring([claim.job]);
+    if (claim.outcome === 'ended') {
+      const ended = { prefix, namespace: claim.tenant, threadId: claim.thread };
+      await raiseFence(checkpointRedis, ended, { token: claim.token, nonce: by.nonce });
+      await worker.doorbell.ring([claim.job]);
+    }
     if (claim.outcome !== 'claimed') return undefined;
     const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
     const raised = await raiseFence(checkpointRedis, threadRef, claim.lease);
@@ -79,7 +82,8 @@ async function carryOut(
     return { result: 'end', end: { status: 'succeeded' } };
   }
   const loaded = worker.graphs.get(request.graph);
-  if (!loaded) return { result: 'hand_back' };
+  // Another worker has it.
+  if (!loaded) return { result: 'hand_back', delayMs: ANOTHER_TIME_MS };
   if (request.kind === 'update_state') return editState(worker, attempt, loaded, head);
   return execute(worker, attempt, loaded, head);
 }
@@ -91,12 +95,18 @@ async function conclude(worker: WorkerContext, attempt: Attempt, outcome: Attemp
     return;
   }
   if (outcome.result === 'hand_back') {
-    const delayMs = worker.graphs.has(claim.request.graph) ? 0 : WRONG_WORKER_DELAY_MS;
-    const back = await worker.store.handBack(attempt.runId, claim.lease, { delayMs, usedMs: attempt.usedMs });
+    const { usedMs, baseStep } = attempt;
+    const options = { delayMs: outcome.delayMs, usedMs, baseStep };
+    const back = await persistently(attempt, () =>
+      worker.store.handBack(attempt.runId, claim.lease, options),
+    );
     await worker.doorbell.ring([back.job]);
     return;
   }
-  const { won, job } = await worker.store.finish(attempt.runId, claim.lease, outcome.end);
+  const { end } = outcome;
+  const { won, job } = await persistently(attempt, () =>
+    worker.store.finish(attempt.runId, claim.lease, end),
+  );
   if (won) observe(worker, claim, outcome.end, attempt.usedMs);
   await worker.doorbell.ring([job]);
 }
@@ -105,4 +115,22 @@ function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: numbe
   const labels = { graph: claim.request.graph, status: end.status };
   worker.metrics.runs.duration.observe(labels, usedMs / 1000);
   worker.metrics.runs.wait.observe(labels, Math.max(0, claim.startedAt - claim.createdAt) / 1000);
+}
+
+const REFUSED_PAUSE_MS = 500;
+
+/**
+ * Repeats a move that Redis refuses for now (no memory, no replica, read-only): the outcome is there, and doing the
+ * work again would cost more than waiting. Gives up when the lease went to somebody else meanwhile.
+ */
+async function persistently<T>(attempt: Attempt, move: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await move();
+    } catch (error) {
+      const refused = error instanceof Error && error.name === 'ReplyError';
+      if (!refused || attempt.stopReason === 'lost') throw error;
+      await sleep(REFUSED_PAUSE_MS);
+    }
+  }
 }

@@ -3,17 +3,17 @@ import type { Json } from '@millrace/shared/contract/json';
 import type { Question } from '@millrace/shared/contract/run';
 import type { Claim } from '@millrace/shared/run-store';
 import type { ExecutableGraph } from './loader/executable-graph.ts';
-import { atBreakpoint, openQuestions } from './questions.ts';
+import { atBreakpoint, isHeldInside, openQuestions } from './questions.ts';
 import { readHead, type Standing, standingOf, writerOf } from './standing.ts';
 
 /** What an attempt is to do with the graph. */
 export type Resumption =
-  /** Give it the run's input or command. */
-  | { go: 'start' }
+  /** Give it the run's input or command. `from`: not at the head, but at this checkpoint. */
+  | { go: 'start'; from: string | undefined }
   /** Give it the answers to questions that are still open, by LangGraph's interrupt id. */
   | { go: 'answer'; answers: Record<string, Json> }
-  /** Let it go on from where the thread stands. */
-  | { go: 'continue' }
+  /** Let it go on from where the thread stands, or from the given checkpoint. */
+  | { go: 'continue'; from: string | undefined }
   /** It waits for answers: ask, and invoke nothing. */
   | { go: 'park'; questions: Question[]; standing: Standing }
   /** It is through: a former attempt did all but say so. */
@@ -32,38 +32,48 @@ export async function resumption(
   saver: RedisSaver,
   claim: Claim,
 ): Promise<Resumption> {
-  const { request, thread, runId, attempt } = claim;
-  if (attempt === 1 && !request.answers)
-    return request.input === null && !request.command ? { go: 'continue' } : { go: 'start' };
-  const head = await readHead(saver, thread);
+  const { request, thread, runId } = claim;
+  // No attempt has begun, so the head cannot be this run's.
+  const head = claim.base === undefined ? undefined : await readHead(saver, thread);
   if (!head || writerOf(head) !== runId) return fromBase(graph, saver, claim);
 
   const standing = await standingOf(graph, saver, thread);
-  if (!standing || standing.pending.length === 0)
-    return standing ? { go: 'done', standing } : { go: 'start' };
+  if (!standing) return fromBase(graph, saver, claim);
+  if (standing.pending.length === 0) return { go: 'done', standing };
   const waits = standing.pending.every((task) => task.interrupts.length > 0);
-  if (waits || atBreakpoint(graph, request, standing)) {
-    return { go: 'park', questions: await openQuestions(saver, thread, standing), standing };
+  const stopped = atBreakpoint(graph, request, standing);
+  // Of a step only the whole can be invoked: one part that must wait makes the others wait with it.
+  if (waits || standing.pending.some(isHeldInside) || stopped) {
+    return { go: 'park', questions: await openQuestions(saver, thread, standing, stopped), standing };
   }
-  return { go: 'continue' };
+  return { go: 'continue', from: undefined };
 }
 
 /** The run has written no checkpoint yet. */
 async function fromBase(graph: ExecutableGraph, saver: RedisSaver, claim: Claim): Promise<Resumption> {
-  const { request, thread, attempt } = claim;
-  if (!request.answers)
-    return request.input === null && !request.command ? { go: 'continue' } : { go: 'start' };
+  const { request, thread, base } = claim;
+  if (!request.answers) {
+    const go = request.input === null && !request.command ? 'continue' : 'start';
+    return { go, from: request.checkpointId };
+  }
   const standing = await standingOf(graph, saver, thread);
-  const open = standing ? await openQuestions(saver, thread, standing) : [];
-  const answered = open.filter((one) => request.answers && one.id in request.answers);
+  // The thread parked here, and nothing has moved since. Later attempts may have moved it.
+  const stopped = standing !== undefined && (base === undefined || atBreakpoint(graph, request, standing));
+  const questions = standing ? await openQuestions(saver, thread, standing, stopped) : [];
+  const given = request.answers;
+  const isAnswered = (one: Question) => one.id in given;
   const answers = Object.fromEntries(
-    answered.flatMap((one) => {
-      const answer = request.answers?.[one.id];
+    questions.flatMap((one) => {
+      const answer = given[one.id];
       return one.interruptId === undefined || answer === undefined ? [] : [[one.interruptId, answer]];
     }),
   );
+  // A former attempt went past its own breakpoint to another one.
+  if (standing && questions.some((one) => one.kind === 'breakpoint' && !isAnswered(one))) {
+    return { go: 'park', questions, standing };
+  }
   if (Object.keys(answers).length > 0) return { go: 'answer', answers };
   // A breakpoint is answered by going on. So is a question whose answer a former attempt has stored with its task.
-  if (answered.length > 0 || attempt > 1) return { go: 'continue' };
+  if (questions.some(isAnswered) || base !== undefined) return { go: 'continue', from: undefined };
   return { go: 'stale' };
 }

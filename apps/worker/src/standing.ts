@@ -18,6 +18,8 @@ export interface PendingTask {
   name: string;
   /** What it asks; empty when it does not wait for anybody. */
   interrupts: OpenInterrupt[];
+  /** Where the sub-graph stands that is this node, if it is one and has begun. */
+  inside: { graph: ExecutableGraph; standing: Standing } | undefined;
 }
 
 /** Where a thread stands: its head checkpoint, and what of the next step is not done. */
@@ -44,32 +46,57 @@ function rootConfig(thread: string) {
 }
 
 /** @returns undefined for a thread without checkpoints */
-export async function standingOf(
+export function standingOf(
   graph: ExecutableGraph,
   saver: RedisSaver,
   thread: string,
 ): Promise<Standing | undefined> {
-  const head = await readHead(saver, thread);
+  return standingIn(graph, saver, thread, '');
+}
+
+async function standingIn(
+  graph: ExecutableGraph,
+  saver: RedisSaver,
+  thread: string,
+  namespace: string,
+): Promise<Standing | undefined> {
+  const config = { configurable: { thread_id: thread, checkpoint_ns: namespace } };
+  const head = await saver.getTuple(config);
   if (!head) return undefined;
+  // A sub-graph has no checkpointer of its own; LangGraph hands the parent's down under this name.
+  const reading = { configurable: { ...config.configurable, __pregel_checkpointer: saver } };
   const [state, parent] = await Promise.all([
-    graph.getState({ configurable: { thread_id: thread } }),
+    graph.getState(reading),
     head.parentConfig ? saver.getTuple(head.parentConfig) : undefined,
   ]);
   const done = new Set(
     (head.pendingWrites ?? []).filter(([, channel]) => !NOT_RESULTS.has(channel)).map(([task]) => task),
   );
+  const subgraphs = new Map<string, ExecutableGraph>();
+  for await (const [name, subgraph] of graph.getSubgraphsAsync())
+    subgraphs.set(name, subgraph as ExecutableGraph);
+  const insideOf = async (task: { id: string; name: string }): Promise<PendingTask['inside']> => {
+    const subgraph = subgraphs.get(task.name);
+    const within = [namespace, `${task.name}:${task.id}`].filter(Boolean).join('|');
+    const standing = subgraph && (await standingIn(subgraph, saver, thread, within));
+    return subgraph && standing ? { graph: subgraph, standing } : undefined;
+  };
+  const pending = state.tasks.filter((task) => !done.has(task.id));
   return {
     checkpointId: head.checkpoint.id,
     writtenBy: writerOf(head),
     step: head.metadata?.step ?? -1,
     values: asRecord(state.values),
-    pending: state.tasks
-      .filter((task) => !done.has(task.id))
-      .map((task) => ({
-        id: task.id,
-        name: String(task.name),
-        interrupts: task.interrupts.flatMap(({ id, value }) => (id === undefined ? [] : [{ id, value }])),
+    pending: await Promise.all(
+      pending.map(async ({ id, name, interrupts }) => ({
+        id,
+        name: String(name),
+        interrupts: interrupts.flatMap((one) =>
+          one.id === undefined ? [] : [{ id: one.id, value: one.value }],
+        ),
+        inside: await insideOf({ id, name: String(name) }),
       })),
+    ),
     finished: parent ? finishedBetween(parent, head) : [],
   };
 }
@@ -93,14 +120,21 @@ function finishedBetween(parent: CheckpointTuple, child: CheckpointTuple): strin
  * How many answers each asking task holds already, by interrupt id.
  *
  * LangGraph gives every question of one task the same id; only the number of answers stored with that task tells
- * them apart. An interrupt inside a sub-graph is stored twice, with the asking task and with the task of the parent
- * graph that holds it: the deepest one is the one that asks.
+ * them apart. A question is stored with the task that asks and with each task around it (the node that is a sub-graph,
+ * the entrypoint of a functional task); answers are with the one that asks.
  */
-export async function answersHeld(saver: RedisSaver, thread: string): Promise<Map<string, number>> {
-  const held = new Map<string, { depth: number; answers: number }>();
+export async function answersHeld(
+  saver: RedisSaver,
+  thread: string,
+  pending: PendingTask[],
+): Promise<Map<string, number>> {
+  const held = new Map<string, number>();
   for (const namespace of await saver.namespaces(thread)) {
+    const [top = ''] = namespace.split('|');
+    // A stateful sub-graph's namespace is its node's name alone.
+    if (namespace !== '' && !pending.some(({ id, name }) => top === `${name}:${id}` || top === name))
+      continue;
     const tuple = await saver.getTuple({ configurable: { thread_id: thread, checkpoint_ns: namespace } });
-    const depth = namespace === '' ? 0 : namespace.split('|').length;
     const writes = tuple?.pendingWrites ?? [];
     for (const [task, channel, value] of writes) {
       if (channel !== INTERRUPT) continue;
@@ -108,11 +142,11 @@ export async function answersHeld(saver: RedisSaver, thread: string): Promise<Ma
         .filter(([other, name]) => other === task && name === RESUME)
         .reduce((count, [, , resumes]) => count + (Array.isArray(resumes) ? resumes.length : 1), 0);
       for (const { id } of [value].flat() as { id?: string }[]) {
-        if (id !== undefined && depth >= (held.get(id)?.depth ?? 0)) held.set(id, { depth, answers });
+        if (id !== undefined) held.set(id, Math.max(answers, held.get(id) ?? 0));
       }
     }
   }
-  return new Map([...held].map(([id, { answers }]) => [id, answers]));
+  return held;
 }
 
 function asRecord(values: unknown): Record<string, unknown> {

@@ -123,7 +123,13 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
     queue,
     // Returns nothing: BullMQ would keep what a job returns in its event stream.
     async (job) => {
-      await processRun(worker, job.data.runId);
+      try {
+        await processRun(worker, job.data.runId);
+      } catch (error) {
+        // Nothing was claimed, or the lease runs out: the run must be found again, and soon.
+        await worker.store.ringAgain({ id: job.id ?? '', queue }).catch(() => undefined);
+        throw error;
+      }
     },
     {
       connection: worker.redis,

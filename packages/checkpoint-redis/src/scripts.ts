@@ -28,8 +28,20 @@ export function loadScript(name: string, ...libraries: string[]): Script {
 
 type Command = (...args: ScriptArgument[]) => Promise<unknown>;
 
-/** Runs a script on one key; strings in the reply come back as Buffers. */
-export function runScript(
+/**
+ * Redis has the command and refuses it, for a reason of its own: no memory, no replica, read-only, loading. Nothing was
+ * written; the same call may succeed later. `cause` is ioredis's error.
+ */
+export class StorageRefusal extends Error {
+  override readonly name = 'StorageRefusal';
+}
+
+/**
+ * Runs a script on one key; strings in the reply come back as Buffers.
+ *
+ * @throws StorageRefusal; a script's own error replies begin with `FENCED` and come through as they are
+ */
+export async function runScript(
   redis: RedisClient,
   script: Script,
   key: string,
@@ -42,5 +54,11 @@ export function runScript(
   const commands = redis as unknown as Record<string, Command | undefined>;
   const command = commands[`${script.command}Buffer`];
   if (command === undefined) throw new Error(`The Redis client did not take the script ${script.command}`);
-  return command.call(redis, key, ...args);
+  try {
+    return await command.call(redis, key, ...args);
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'ReplyError' || error.message.startsWith('FENCED'))
+      throw error;
+    throw new StorageRefusal(error.message, { cause: error });
+  }
 }

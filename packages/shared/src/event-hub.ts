@@ -95,9 +95,15 @@ export class EventHub {
 
   /** ioredis subscribes again by itself, but what was published meanwhile is gone. */
   #onReady(): void {
-    for (const group of this.#watchers.values()) {
-      for (const state of group) state.push({ ended: false, resubscribed: true });
-    }
+    // Answered after the subscriptions that ioredis has sent again, so nothing falls between.
+    void this.#subscriber.ping().then(
+      () => {
+        for (const group of this.#watchers.values()) {
+          for (const state of group) state.push({ ended: false, resubscribed: true });
+        }
+      },
+      () => undefined,
+    );
   }
 
   /** A subscription can die without a closed socket; only a message that comes round proves it alive. */

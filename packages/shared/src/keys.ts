@@ -61,6 +61,10 @@ export class Keys {
     return root + records.threadRuns + threadKey;
   }
 
+  idempotency(root: string, id: string): string {
+    return root + records.idempotency + id;
+  }
+
   outbox(root: string): string {
     return root + indexes.outbox;
   }

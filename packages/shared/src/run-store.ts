@@ -48,7 +48,10 @@ export interface Submission {
 
 export type SubmitResult =
   | { outcome: 'accepted'; runId: string; job: Job | undefined; repeated: boolean }
-  | { outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' };
+  | {
+      /** `incomplete`: the open questions can only be answered together. */
+      outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' | 'incomplete';
+    };
 
 export interface Claim {
   outcome: 'claimed';
@@ -63,6 +66,8 @@ export interface Claim {
   request: RunRequest;
   /** Milliseconds that earlier attempts executed. */
   usedMs: number;
+  /** LangGraph's step of the checkpoint the run started from, once an attempt has lived long enough to note it. */
+  baseStep: number | undefined;
   /** Milliseconds since the epoch, by Redis. */
   createdAt: number;
   startedAt: number;
@@ -74,8 +79,11 @@ export type ClaimResult =
   | { outcome: 'over' | 'not_head' | 'leased' }
   /** Its last holder is gone: look at the thread in the checkpoint store, and claim again with what is there. */
   | { outcome: 'look'; tenant: string; thread: string }
-  /** The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. */
-  | { outcome: 'ended'; job: Job | undefined };
+  /**
+   * The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. The token is to be
+   * raised at the checkpoint store, so that a holder that comes back finds it closed.
+   */
+  | { outcome: 'ended'; job: Job | undefined; token: number; tenant: string; thread: string };
 
 /** `cancel`: the write was taken, and somebody asked the run to stop. */
 export type HoldResult = 'ok' | 'lost' | 'cancel';
@@ -87,6 +95,8 @@ export interface Finish {
   answer?: string;
   error?: RunError;
   questions?: Question[];
+  /** The questions can only be answered together. */
+  whole?: boolean;
 }
 
 export interface Retention {
@@ -97,6 +107,13 @@ export interface Retention {
 }
 
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
+
+/** When a job that nobody has claimed is rung again: the queue may have lost it. */
+const RING_AGAIN_MS = 60_000;
+
+function idempotencyId(thread: string, key: string): string {
+  return `${thread}/${encodeURIComponent(key)}`;
+}
 
 /**
  * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them.
@@ -141,7 +158,8 @@ export class RunStore {
       afterMs: s.afterMs,
       chain: s.chain,
       answers: s.request.answers && Object.keys(s.request.answers),
-      idempotencyKey: s.idempotency && `${key}/${encodeURIComponent(s.idempotency.key)}`,
+      continues: isContinuation(s.request),
+      idempotencyKey: s.idempotency && idempotencyId(key, s.idempotency.key),
       bodyHash: s.idempotency?.bodyHash,
       idempotencyTtlMs: IDEMPOTENCY_MS,
     };
@@ -150,7 +168,7 @@ export class RunStore {
       JSON.stringify(envelope),
       JSON.stringify(s.request),
       JSON.stringify(s.threadMetadata ?? {}),
-    )) as ['accepted' | 'conflict' | 'no_thread' | 'busy' | 'stale', string, string[], string?];
+    )) as [SubmitResult['outcome'], string, string[], string?];
     if (reply[0] !== 'accepted') return { outcome: reply[0] };
     return { outcome: 'accepted', runId: reply[1], job: toJob(reply[2]), repeated: reply[3] === 'repeated' };
   }
@@ -177,13 +195,14 @@ export class RunStore {
       store.token,
       store.head ?? '?',
     )) as [string, ...unknown[]];
-    if (reply[0] === 'ended') return { outcome: 'ended', job: toJob(reply[1] as string[]) };
+    if (reply[0] === 'ended') {
+      const [, job, token, tenant, thread] = reply as [string, string[], string, string, string];
+      return { outcome: 'ended', job: toJob(job), token: Number(token), tenant, thread };
+    }
     if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
     if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' };
-    const [, token, attempt, chain, tenant, thread, base, request, usedMs, createdAt, startedAt] = reply as [
-      string,
-      ...(string | null)[],
-    ];
+    const [, token, attempt, chain, tenant, thread, base, request, usedMs, createdAt, startedAt, baseStep] =
+      reply as [string, ...(string | null)[]];
     return {
       outcome: 'claimed',
       lease: { token: Number(token), nonce: by.nonce },
@@ -197,6 +216,7 @@ export class RunStore {
       usedMs: Number(usedMs ?? 0),
       createdAt: Number(createdAt),
       startedAt: Number(startedAt),
+      baseStep: baseStep == null || baseStep === '' ? undefined : Number(baseStep),
     };
   }
 
@@ -227,13 +247,19 @@ export class RunStore {
   /** Renews leases, one script per partition, all sent at once. Results are in the order of `held`. */
   async renew(
     leaseMs: number,
-    held: { runId: string; lease: Lease; usedMs: number }[],
+    held: { runId: string; lease: Lease; usedMs: number; baseStep?: number | undefined }[],
   ): Promise<HoldResult[]> {
     const byRoot = groupBy(held, (one) => this.#mustRoot(one.runId));
     const results = new Map<string, HoldResult>();
     await Promise.all(
       [...byRoot].map(async ([root, group]) => {
-        const args = group.flatMap((h) => [h.runId, h.lease.token, h.lease.nonce, h.usedMs]);
+        const args = group.flatMap((h) => [
+          h.runId,
+          h.lease.token,
+          h.lease.nonce,
+          h.usedMs,
+          h.baseStep ?? '',
+        ]);
         const reply = (await this.#scripts.renew(root, leaseMs, ...args)) as HoldResult[];
         group.forEach((one, i) => {
           results.set(one.runId, reply[i] ?? 'lost');
@@ -261,6 +287,7 @@ export class RunStore {
       JSON.stringify(event),
       JSON.stringify(questions),
       JSON.stringify(questions.map((one) => one.id)),
+      end.whole ? '1' : '',
       ...fields,
     )) as ['won' | 'lost', string[]?];
     return { won: reply[0] === 'won', job: toJob(reply[1]) };
@@ -270,7 +297,7 @@ export class RunStore {
   async handBack(
     runId: string,
     lease: Lease,
-    options: { delayMs: number; usedMs: number },
+    options: { delayMs: number; usedMs: number; baseStep?: number | undefined },
   ): Promise<{ won: boolean; job: Job | undefined }> {
     const reply = (await this.#scripts.hand_back(
       this.#mustRoot(runId),
@@ -279,6 +306,7 @@ export class RunStore {
       lease.nonce,
       options.delayMs,
       options.usedMs,
+      options.baseStep ?? '',
     )) as ['won' | 'lost', string[]?];
     return { won: reply[0] === 'won', job: toJob(reply[1]) };
   }
@@ -326,21 +354,44 @@ export class RunStore {
     };
   }
 
-  /** The queue has these jobs now; the sweeper need not ring them. */
+  /** The queue has these jobs now: the sweeper need not ring them soon. */
   async rung(jobs: Job[]): Promise<void> {
     const byRoot = groupBy(jobs, (job) => this.#mustRoot(job.id.slice(0, 36)));
     await Promise.all(
       [...byRoot].map(([root, group]) =>
-        this.#redis.zrem(this.keys.outbox(root), ...group.map((job) => job.id)),
+        this.#scripts.rung(root, RING_AGAIN_MS, ...group.map((job) => job.id)),
       ),
     );
+  }
+
+  /** The queue had this job and lost it to a fault: it is rung again soon, unless it was claimed. */
+  async ringAgain(job: Job): Promise<void> {
+    await this.#scripts.rung(this.#mustRoot(job.id.slice(0, 36)), 0, job.id);
+  }
+
+  /** The run that an earlier submit with this idempotency key made; `conflict` when that was another request. */
+  async repeated(
+    tenant: string,
+    thread: string,
+    idempotency: { key: string; bodyHash: string },
+  ): Promise<{ runId: string } | 'conflict' | undefined> {
+    const key = this.keys.idempotency(
+      this.keys.root(partitionOfThread(thread)),
+      idempotencyId(threadKey(tenant, thread), idempotency.key),
+    );
+    const [runId, hash] = await this.#redis.hmget(key, 'run', 'hash');
+    if (!runId) return undefined;
+    return hash === idempotency.bodyHash ? { runId } : 'conflict';
   }
 
   /** Jobs that are ready and not in the queue yet, counted by queue. */
   async unrung(): Promise<Map<string, number>> {
     const roots = Array.from({ length: PARTITIONS }, (_, partition) => this.keys.root(partition));
+    const [seconds] = await this.#redis.time();
+    // What has been rung has a time in the future.
+    const now = (Number(seconds) + 1) * 1000;
     const members = await Promise.all(
-      roots.map((root) => this.#redis.zrange(this.keys.outbox(root), 0, 999)),
+      roots.map((root) => this.#redis.zrangebyscore(this.keys.outbox(root), '-inf', now, 'LIMIT', 0, 1000)),
     );
     const counts = new Map<string, number>();
     await Promise.all(
@@ -378,11 +429,7 @@ export class RunStore {
   /** Replaces a thread's metadata. */
   async setThreadMetadata(tenant: string, thread: string, metadata: JsonObject): Promise<void> {
     const root = this.keys.root(partitionOfThread(thread));
-    await this.#redis.hset(
-      this.keys.thread(root, threadKey(tenant, thread)),
-      'metadata',
-      JSON.stringify(metadata),
-    );
+    await this.#scripts.set_thread_metadata(root, threadKey(tenant, thread), JSON.stringify(metadata));
   }
 
   #rootOf(runId: string): string | undefined {
@@ -400,6 +447,12 @@ export class RunStore {
 function toJob(reply: string[] | undefined): Job | undefined {
   const [id, queue] = reply ?? [];
   return id !== undefined && queue !== undefined ? { id, queue } : undefined;
+}
+
+/** Goes on from where the thread stands, with nothing new to say. */
+function isContinuation(request: RunRequest): boolean {
+  const { kind, input, answers, command, checkpointId } = request;
+  return kind === 'graph' && input === null && !answers && !command && checkpointId === undefined;
 }
 
 function groupBy<T>(items: T[], keyOf: (item: T) => string): Map<string, T[]> {

@@ -67,7 +67,7 @@ async function openQuestions(services: Services, tenant: string, thread: string)
 function keyedByInterrupt(resume: Json, open: Question[]): [Question, Json][] | undefined {
   if (typeof resume !== 'object' || resume === null || Array.isArray(resume)) return undefined;
   const entries = Object.entries(resume).map(
-    ([id, answer]) => [open.find((one) => one.interruptId === id), answer] as const,
+    ([id, answer]) => [open.find((one) => one.interruptId === id || one.id === id), answer] as const,
   );
   return entries.length > 0 && entries.every(([one]) => one) ? (entries as [Question, Json][]) : undefined;
 }

@@ -70,6 +70,14 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     );
   }
   const thread = order.thread ?? newThreadId(order);
+  const idempotency = order.idempotency && {
+    key: order.idempotency.key,
+    bodyHash: hashOf([order.assistant, order.idempotency.body]),
+  };
+  // Before the order is looked at: what it meant then may mean something else by now.
+  const known = idempotency && (await services.store.repeated(order.tenant, thread, idempotency));
+  if (known === 'conflict') throw idempotencyConflict();
+  if (known) return { runId: known.runId, thread, graph, repeated: true };
   const answers = await keyAnswers(services, order.tenant, thread, order);
   const result = await services.store.submit({
     tenant: order.tenant,
@@ -82,12 +90,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     multitask: order.multitask ?? 'enqueue',
     ...(order.afterMs !== undefined && order.afterMs > 0 && { afterMs: order.afterMs }),
     ...(order.chain !== undefined && { chain: order.chain }),
-    ...(order.idempotency && {
-      idempotency: {
-        key: order.idempotency.key,
-        bodyHash: hashOf([order.assistant, order.idempotency.body]),
-      },
-    }),
+    ...(idempotency && { idempotency }),
   });
   switch (result.outcome) {
     case 'accepted':
@@ -103,6 +106,12 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
       throw new Refusal('thread_busy', 'The thread is busy; try later, or use multitask_strategy "enqueue"', {
         field: 'thread_id',
       });
+    case 'incomplete':
+      throw new Refusal(
+        'ambiguous_answer',
+        'These questions can only be answered together; give an answer for each, by its id',
+        { field: 'command.resume' },
+      );
     case 'stale':
       throw new Refusal(
         'stale',

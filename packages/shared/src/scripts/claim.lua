@@ -5,19 +5,23 @@
 local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local store_token, store_head = tonumber(ARGV[6]), ARGV[7]
 local run = key.run(run_id)
-local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread')
+local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread', 'kind', 'continues')
 local status, thread_key, chain_id, crashes, last_head = r[1], r[2], r[3], tonumber(r[4]), r[5]
 
 if not status or TERMINAL[status] then return { 'over' } end
-if head_of(thread_key) ~= run_id then return { 'not_head' } end
+if head_of(thread_key) ~= run_id then
+  not_ready(run_id)
+  return { 'not_head' }
+end
 
 local lease = key.lease(thread_key)
 local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce')
 -- The same holder may claim again: its token was not high enough for the checkpoint store.
 local again = l[2] == run_id and l[4] == nonce
 if not again and l[2] and l[2] ~= '' then
-  -- After an outage every lease looks expired. The sweeper tells the dead from those who could not renew.
-  if tonumber(l[3]) > NOW_MS or was_away() then return { 'leased' } end
+  -- After an outage every lease looks expired, but for those that a sweeper has found to be.
+  local unchecked = was_away() and redis.call('ZSCORE', key.leases(), l[2])
+  if tonumber(l[3]) > NOW_MS or unchecked then return { 'leased' } end
 end
 
 local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
@@ -31,24 +35,35 @@ if l[2] == run_id and not again then
   redis.call('HSET', run, 'crashes', crashes)
   if r[7] then
     redis.call('HSET', lease, 'token', int(token))
-    return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}') }
+    return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
   end
-  if crashes > budget then
+  -- A deletion that is given up would leave a thread that can neither be used nor deleted.
+  if crashes > budget and r[10] ~= 'delete_thread' then
     local err = '{"code":"crash_budget","message":"The worker died ' .. crashes ..
       ' times at the same checkpoint; the run is not tried again."}'
     redis.call('HSET', lease, 'token', int(token))
-    return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}') }
+    return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
+      int(token), r[8], r[9] }
   end
 end
 
-if r[6] == '' then unpark(thread_key, 'superseded') end
+-- Accepted when nothing was asked. Going on now would answer what the run before it asks.
+if r[11] == '1' and redis.call('HGET', key.thread(thread_key), 'parked') then
+  local err = '{"code":"invalid_input","message":"The thread waits for an answer; answer it to go on."}'
+  redis.call('HSET', lease, 'token', int(token))
+  return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
+    int(token), r[8], r[9] }
+end
+
+if r[6] == '' and r[10] ~= 'update_state' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
   'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0)
 redis.call('PERSIST', lease)
 redis.call('ZADD', key.leases(), NOW_MS + lease_ms, run_id)
+not_ready(run_id)
 redis.call('HSETNX', run, 'startedAt', NOW_MS)
 redis.call('HSET', run, 'status', 'running', 'updatedAt', NOW_MS)
 local attempt = redis.call('HINCRBY', run, 'attempt', again and 0 or 1)
-local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt')
-return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 5) }
+local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt', 'baseStep')
+return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 6) }

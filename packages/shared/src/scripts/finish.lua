@@ -1,9 +1,9 @@
 -- Ends a run, once. ARGV: run, token, nonce, status, end event (JSON text), questions (JSON text), question ids
--- (JSON text), then the record's fields and values. The winner that asks again (a re-sent script) hears `won` again.
+-- (JSON text), '1' when they can only be answered together, then the record's fields and values. The winner that asks again (a re-sent script) hears `won` again.
 
-local run_id, token, nonce, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local run_id, token, nonce, status, end_event = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local run = key.run(run_id)
-local r = redis.call('HMGET', run, 'status', 'endToken', 'endNonce', 'threadKey', 'chain', 'kind')
+local r = redis.call('HMGET', run, 'status', 'endToken', 'endNonce', 'threadKey', 'chain', 'kind', 'cancel')
 if not r[1] then return { 'lost' } end
 if TERMINAL[r[1]] then
   if r[2] == token and r[3] == nonce then return { 'won', {} } end
@@ -13,13 +13,23 @@ if not holds(run_id, token, nonce) then return { 'lost' } end
 
 local thread_key, chain_id = r[4], r[5]
 local fields = { 'endToken', token, 'endNonce', nonce }
-for i = 8, #ARGV do fields[#fields + 1] = ARGV[i] end
-if status == 'interrupted' then
+for i = 9, #ARGV do fields[#fields + 1] = ARGV[i] end
+-- Who asked it to stop will not answer it.
+if status == 'interrupted' and r[7] then status, end_event = 'cancelled', '{"status":"cancelled"}' end
+if r[6] == 'update_state' then
+  -- The state was edited where the thread waits: it goes on waiting, with what it asks now.
+  local parked = redis.call('HGET', key.thread(thread_key), 'parked')
+  if parked and ARGV[7] ~= '[]' then
+    redis.call('HSET', key.chain(parked), 'questions', ARGV[6], 'questionIds', ARGV[7], 'whole', ARGV[8])
+  elseif parked then
+    unpark(thread_key, 'superseded')
+  end
+elseif status == 'interrupted' then
   local chain = key.chain(chain_id)
-  redis.call('HSET', chain, 'state', 'parked', 'questions', ARGV[6], 'questionIds', ARGV[7])
+  redis.call('HSET', chain, 'state', 'parked', 'questions', ARGV[6], 'questionIds', ARGV[7], 'whole', ARGV[8])
   redis.call('HSET', key.thread(thread_key), 'parked', chain_id)
 end
-local job = end_run(run_id, tonumber(token), status, fields, ARGV[5])
+local job = end_run(run_id, tonumber(token), status, fields, end_event)
 
 if r[6] == 'delete_thread' then
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do

@@ -14,6 +14,8 @@ const names = [
   'sweep',
   'thread_view',
   'create_thread',
+  'set_thread_metadata',
+  'rung',
 ] as const;
 type ScriptName = (typeof names)[number];
 

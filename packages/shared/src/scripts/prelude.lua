@@ -44,14 +44,23 @@ local function head_of(thread_key)
   return redis.call('LINDEX', key.mailbox(thread_key), 0)
 end
 
--- A run that may execute now gets a delivery of its own; the outbox keeps it until the queue has it.
+local function job_of(run_id)
+  local delivery, queue = unpack(redis.call('HMGET', key.run(run_id), 'delivery', 'queue'))
+  return { run_id .. '-' .. (delivery or 0), queue }
+end
+
+-- A run that may execute now gets a delivery of its own. The outbox keeps it until it is claimed, at the time it is to
+-- be rung (again): a job that the queue has lost is as bad as one it never had.
 -- Returns what the caller needs to ring: job id and queue.
 local function ready(run_id)
-  local run = key.run(run_id)
-  local delivery = redis.call('HINCRBY', run, 'delivery', 1)
-  local job = run_id .. '-' .. delivery
-  redis.call('ZADD', key.outbox(), NOW_MS, job)
-  return { job, redis.call('HGET', run, 'queue') }
+  redis.call('HINCRBY', key.run(run_id), 'delivery', 1)
+  local job = job_of(run_id)
+  redis.call('ZADD', key.outbox(), NOW_MS, job[1])
+  return job
+end
+
+local function not_ready(run_id)
+  redis.call('ZREM', key.outbox(), job_of(run_id)[1])
 end
 
 local function promote(thread_key)
@@ -69,11 +78,12 @@ local function retain(run_id, chain_id)
   if chain_id then redis.call('PEXPIRE', key.chain(chain_id), ms) end
 end
 
-local function touch_thread(thread_key)
+-- `ahead_ms`: how far in the future the thread is sure to be wanted.
+local function touch_thread(thread_key, ahead_ms)
   local thread = key.thread(thread_key)
   redis.call('HSET', thread, 'updatedAt', NOW_MS)
   local ttl = tonumber(redis.call('HGET', thread, 'ttl') or '0')
-  if ttl > 0 then redis.call('ZADD', key.expiry(), NOW_MS + ttl, thread_key) end
+  if ttl > 0 then redis.call('ZADD', key.expiry(), 'GT', NOW_MS + ttl + (ahead_ms or 0), thread_key) end
 end
 
 -- Closes the parked chain of a thread, if any, in the given way.
@@ -97,6 +107,7 @@ local function end_run(run_id, token, status, fields, end_data)
   local seq = append_event(run_id, token, 'end', end_data)
   redis.call('ZREM', key.leases(), run_id)
   redis.call('ZREM', key.due(), run_id)
+  not_ready(run_id)
   local lease = key.lease(thread_key)
   if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'nonce', '', 'run', '', 'deadline', 0) end
   local was_head = head_of(thread_key) == run_id

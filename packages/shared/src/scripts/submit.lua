@@ -2,6 +2,10 @@
 -- Returns { outcome, run id, job, thread status … }; a retry of what was accepted gets the same run.
 
 local e = cjson.decode(ARGV[1])
+
+-- The caller made the id for this very call: the client sends a script again when its reply was lost.
+if redis.call('EXISTS', key.run(e.run)) == 1 then return { 'accepted', e.run, job_of(e.run) } end
+
 local thread, mailbox = key.thread(e.threadKey), key.mailbox(e.threadKey)
 
 if e.idempotencyKey then
@@ -19,6 +23,9 @@ if exists and redis.call('HGET', thread, 'deleting') then return { 'no_thread' }
 local chain_id = e.run
 local parked = redis.call('HGET', thread, 'parked')
 
+-- The caller saw nothing asked; by now something is, and going on would answer it.
+if e.continues and parked then return { 'stale' } end
+
 if e.answers then
   if not parked or (e.chain and e.chain ~= parked) then return { 'stale' } end
   chain_id = parked
@@ -27,7 +34,10 @@ if e.answers then
   for _, id in ipairs(cjson.decode(redis.call('HGET', chain, 'questionIds') or '[]')) do open[id] = true end
   for _, id in ipairs(e.answers) do
     if not open[id] or redis.call('HEXISTS', chain, 'answer:' .. id) == 1 then return { 'stale' } end
+    open[id] = nil
   end
+  -- Some can only be answered together (see finish.lua).
+  if next(open) and redis.call('HGET', chain, 'whole') == '1' then return { 'incomplete' } end
 elseif redis.call('LLEN', mailbox) > 0 and e.multitask == 'reject' then
   return { 'busy' }
 end
@@ -44,7 +54,7 @@ if e.answers then
   redis.call('HDEL', thread, 'parked')
   -- The run that asked is no longer what the chain waits for.
   retain(redis.call('HGET', chain, 'newestRun'))
-elseif not e.afterMs then
+elseif e.kind ~= 'update_state' and not e.afterMs then
   unpark(e.threadKey, 'superseded')
 end
 
@@ -54,6 +64,9 @@ if e.multitask == 'interrupt' or e.kind == 'delete_thread' then
   for i = #waiting, 1, -1 do cancel_run(waiting[i], 'interrupt') end
 end
 if e.kind == 'delete_thread' then
+  for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(e.threadKey), 0, -1)) do
+    if redis.call('ZSCORE', key.due(), id) then cancel_run(id, 'interrupt') end
+  end
   redis.call('HSET', thread, 'deleting', '1')
 end
 
@@ -63,19 +76,23 @@ redis.call('HSET', key.run(e.run),
   'version', e.version, 'id', e.run, 'tenant', e.tenant, 'thread', e.thread, 'threadKey', e.threadKey,
   'chain', chain_id, 'queue', e.queue, 'kind', e.kind, 'status', 'queued', 'attempt', 0, 'delivery', 0,
   'crashes', 0, 'seq', 0, 'bytes', 0, 'createdAt', NOW_MS, 'updatedAt', NOW_MS,
-  'retention', retention, 'answers', e.answers and '1' or '', 'request', ARGV[2])
+  'retention', retention, 'answers', e.answers and '1' or '', 'continues', e.continues and '1' or '', 'request', ARGV[2])
 redis.call('HSET', key.chain(chain_id), 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('PERSIST', key.chain(chain_id))
 if e.kind == 'graph' then
   redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
   redis.call('HSET', thread, 'graph', e.graph, 'assistant', e.assistant)
+  -- The list forgets what has expired, a few at a time.
+  for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(e.threadKey), 0, 2)) do
+    if redis.call('EXISTS', key.run(id)) == 0 then redis.call('ZREM', key.threadRuns(e.threadKey), id) end
+  end
 end
 if e.idempotencyKey then
   redis.call('HSET', key.idempotency(e.idempotencyKey), 'run', e.run, 'hash', e.bodyHash)
   redis.call('PEXPIRE', key.idempotency(e.idempotencyKey), e.idempotencyTtlMs)
 end
-touch_thread(e.threadKey)
+touch_thread(e.threadKey, e.afterMs)
 
 if e.afterMs then
   redis.call('ZADD', key.due(), NOW_MS + e.afterMs, e.run)

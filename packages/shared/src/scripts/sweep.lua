@@ -45,7 +45,7 @@ for _, job in ipairs(redis.call('ZRANGEBYSCORE', key.outbox(), '-inf', NOW_MS - 
   local queue, status, delivery = unpack(redis.call('HMGET', key.run(run_id), 'queue', 'status', 'delivery'))
   -- Only the newest delivery: an older one would make the run count twice.
   if status == 'queued' and job == run_id .. '-' .. delivery then
-    -- Pushed back, so that not every gateway rings at once.
+    -- Pushed back, so that not every gateway rings at once; further when it has rung (see RunStore.rung).
     redis.call('ZADD', key.outbox(), NOW_MS, job)
     jobs[#jobs + 1] = job
     jobs[#jobs + 1] = queue
