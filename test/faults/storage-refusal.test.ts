@@ -39,7 +39,6 @@ afterEach(async () => {
   checkpoints.disconnect();
   await server.remove();
 });
-});
 
 async function refused(kind: string): Promise<void> {
   while (!(await checkpoints.info('errorstats')).includes(`errorstat_${kind}:`));

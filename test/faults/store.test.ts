@@ -84,8 +84,11 @@ async function lossyRoute(url: string) {
     upstream.on('close', () => client.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  // The server behind may want a password.
+  const through = new URL(url);
+  through.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: through.href,
     loseReplyWith: (text: string) => {
       losing = text;
     },

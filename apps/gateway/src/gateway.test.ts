@@ -214,6 +214,7 @@ async function rawGet(url: string, headers: Record<string, string>) {
 
 /** The way to Redis, which can be cut. */
 class Wire {
+  readonly #target: URL;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isCut = false;
@@ -225,6 +226,7 @@ class Wire {
   }
 
   private constructor(target: URL) {
+    this.#target = target;
     this.#server = createServer((near) => {
       if (this.#isCut) return void near.destroy();
       const far = connect(Number(target.port), target.hostname);
@@ -242,7 +244,10 @@ class Wire {
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+    // The server behind may want a password.
+    const url = new URL(this.#target);
+    url.host = `127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+    return url.href;
   }
 
   cut(): void {

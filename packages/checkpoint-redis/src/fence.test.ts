@@ -171,7 +171,10 @@ test('a write whose reply was lost is sent again by the client and counts once',
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const address = proxy.address();
   const port = typeof address === 'object' && address ? address.port : 0;
-  const flaky = new Redis({ port, retryStrategy: () => 1 });
+  // The server behind may want a password.
+  const through = new URL(url);
+  through.host = `127.0.0.1:${port}`;
+  const flaky = new Redis(through.href, { retryStrategy: () => 1 });
   const losing = new RedisSaver(flaky, { prefix: space.prefix, keepCheckpoints: 2 });
   try {
     let parent: string | undefined;
