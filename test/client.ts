@@ -6,7 +6,8 @@ import { EventHub } from '@millrace/shared/event-hub';
 import { EventReader } from '@millrace/shared/event-reader';
 import { createLogger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
-import { RunStore, type Submission } from '@millrace/shared/run-store';
+import type { Submission } from '@millrace/shared/run-moves';
+import { RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 
 /** Submits and watches runs without a gateway. */

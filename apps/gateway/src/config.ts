@@ -20,7 +20,7 @@ import {
   wholeNumber,
 } from '@millrace/shared/config-fields';
 import type { LogLevel } from '@millrace/shared/logger';
-import type { Retention } from '@millrace/shared/run-store';
+import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
 
 /** A caller's credential; the key itself is not kept. */

@@ -4,7 +4,7 @@ import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import type { NewEvent } from '@millrace/shared/contract/event';
 import { createLogger } from '@millrace/shared/logger';
 import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
-import type { Finish } from '@millrace/shared/run-store';
+import type { Finish } from '@millrace/shared/run-moves';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';

@@ -7,7 +7,8 @@ import { EventReader } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
-import { type Retention, RunStore } from '@millrace/shared/run-store';
+import type { Retention } from '@millrace/shared/run-moves';
+import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
 import { CatalogCache } from './catalog-cache.ts';
 

@@ -1,4 +1,4 @@
-import type { Finish } from '@millrace/shared/run-store';
+import type { Finish } from '@millrace/shared/run-moves';
 import { answerText } from './answer-text.ts';
 import type { Attempt } from './attempt.ts';
 import { onlyTogether } from './questions.ts';

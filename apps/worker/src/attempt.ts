@@ -1,4 +1,4 @@
-import type { Claim } from '@millrace/shared/run-store';
+import type { Claim } from '@millrace/shared/run-moves';
 
 /**
  * Why an attempt stops before the graph is through.

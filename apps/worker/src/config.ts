@@ -9,7 +9,7 @@ import {
 } from '@millrace/shared/config';
 import { flag, optionalText, port, seconds, text, wholeNumber } from '@millrace/shared/config-fields';
 import type { LogLevel } from '@millrace/shared/logger';
-import type { Retention } from '@millrace/shared/run-store';
+import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
 
 const schema = z.object({

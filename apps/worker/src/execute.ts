@@ -1,5 +1,5 @@
 import type { RedisSaver } from '@millrace/checkpoint-redis';
-import type { Claim, Finish } from '@millrace/shared/run-store';
+import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { answerText } from './answer-text.ts';
 import type { Attempt } from './attempt.ts';
 import { type AttemptResult, afterError, failed, parked, withoutInvoking } from './attempt-result.ts';

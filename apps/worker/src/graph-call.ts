@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Claim } from '@millrace/shared/run-store';
+import type { Claim } from '@millrace/shared/run-moves';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { Resumption } from './resume-rule.ts';
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { raiseFence, readFence } from '@millrace/checkpoint-redis';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
-import type { Claim, Finish } from '@millrace/shared/run-store';
+import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { Attempt } from './attempt.ts';
 import { ANOTHER_TIME_MS, type AttemptResult } from './attempt-result.ts';
 import { editState } from './edit-state.ts';

@@ -1,7 +1,7 @@
 import type { RedisSaver } from '@millrace/checkpoint-redis';
 import type { Json } from '@millrace/shared/contract/json';
 import type { Question } from '@millrace/shared/contract/run';
-import type { Claim } from '@millrace/shared/run-store';
+import type { Claim } from '@millrace/shared/run-moves';
 import type { ExecutableGraph } from './loader/executable-graph.ts';
 import { atBreakpoint, isHeldInside, openQuestions } from './questions.ts';
 import { readHead, type Standing, standingOf, writerOf } from './standing.ts';

@@ -127,7 +127,7 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
         await processRun(worker, job.data.runId);
       } catch (error) {
         // Nothing was claimed, or the lease runs out: the run must be found again, and soon.
-        await worker.store.ringAgain({ id: job.id ?? '', queue }).catch(() => undefined);
+        await worker.store.outbox.ringAgain({ id: job.id ?? '', queue }).catch(() => undefined);
         throw error;
       }
     },

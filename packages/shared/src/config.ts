@@ -4,7 +4,7 @@ import { redisUrl } from './config-redis-url.ts';
 import { DEFAULT_PREFIX } from './keys.ts';
 import { logLevels } from './logger.ts';
 import type { RedisTarget } from './redis.ts';
-import type { Retention } from './run-store.ts';
+import type { Retention } from './run-moves.ts';
 
 /** Everything that is wrong with the environment, in one message that shows no value. */
 export class ConfigError extends Error {

@@ -70,7 +70,7 @@ async function readDemand(source: {
   doorbell: Doorbell;
   store: RunStore;
 }): Promise<[string, Demand][]> {
-  const [known, unrung] = await Promise.all([source.queues(), source.store.unrung()]);
+  const [known, unrung] = await Promise.all([source.queues(), source.store.outbox.unrung()]);
   const queues = [...new Set([...known, ...unrung.keys()])];
   return Promise.all(
     queues.map(

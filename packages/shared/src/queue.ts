@@ -1,7 +1,8 @@
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
-import type { Job, RunStore } from './run-store.ts';
+import type { Job } from './run-moves.ts';
+import type { RunStore } from './run-store.ts';
 
 /** What a job of ours carries; all else is in the run's record. */
 export interface JobData {
@@ -49,7 +50,7 @@ export class Doorbell {
         this.#queue(job.queue).add('run', { runId: job.id.slice(0, 36) }, { ...jobOptions, jobId: job.id }),
       ),
     );
-    await this.#store.rung(ready);
+    await this.#store.outbox.rung(ready);
   }
 
   async demand(queue: string, unrung: number): Promise<Demand> {

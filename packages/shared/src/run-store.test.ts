@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunRequest } from './contract/run.ts';
 import { partitionOfRun, partitionOfThread } from './partition.ts';
-import { type Claim, RunStore, type Submission } from './run-store.ts';
+import type { Claim, Submission } from './run-moves.ts';
+import { RunStore } from './run-store.ts';
 import { type TestRedis, testRedis } from './test-redis.ts';
 
 let test: TestRedis;

@@ -1,122 +1,33 @@
 import type { Cluster, Redis } from 'ioredis';
-import type { RunError } from './contract/error.ts';
 import type { EndEvent, NewEvent } from './contract/event.ts';
 import type { JsonObject } from './contract/json.ts';
-import {
-  type EndStatus,
-  type MultitaskStrategy,
-  type Question,
-  RUN_RECORD_VERSION,
-  type RunRequest,
-  runRequest,
-} from './contract/run.ts';
+import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
+import { groupBy } from './group-by.ts';
 import { Keys, threadKey } from './keys.ts';
-import { newRunId, PARTITIONS, partitionOfRun, partitionOfThread } from './partition.ts';
+import { Outbox } from './outbox.ts';
+import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
+import type {
+  ClaimResult,
+  Finish,
+  HoldResult,
+  Job,
+  Lease,
+  Retention,
+  Submission,
+  SubmitResult,
+} from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
 import { loadScripts, type Scripts } from './scripts/index.ts';
 
-/** A ready run's place in the queue: what {@link Doorbell} adds to BullMQ. */
-export interface Job {
-  /** `<run id>-<delivery>`. */
-  id: string;
-  queue: string;
-}
-
-/** The right to write to a thread, as a holder proves it. */
-export interface Lease {
-  token: number;
-  nonce: string;
-}
-
-export interface Submission {
-  tenant: string;
-  thread: string;
-  /** Make the thread when there is none; otherwise that is `no_thread`. */
-  createThread: boolean;
-  /** The thread is made for this run and goes with it. */
-  throwaway?: boolean;
-  threadMetadata?: JsonObject;
-  request: RunRequest;
-  queue: string;
-  multitask: MultitaskStrategy;
-  /** Milliseconds before the run takes its place in the mailbox. */
-  afterMs?: number;
-  /** The chain whose questions `request.answers` answers; the thread's parked one when absent. */
-  chain?: string;
-  idempotency?: { key: string; bodyHash: string };
-}
-
-export type SubmitResult =
-  | { outcome: 'accepted'; runId: string; job: Job | undefined; repeated: boolean }
-  | {
-      /** `incomplete`: the open questions can only be answered together. */
-      outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' | 'incomplete';
-    };
-
-export interface Claim {
-  outcome: 'claimed';
-  lease: Lease;
-  runId: string;
-  attempt: number;
-  tenant: string;
-  thread: string;
-  chain: string;
-  /** Undefined before the first attempt has begun; empty when the thread had no checkpoint then. */
-  base: string | undefined;
-  request: RunRequest;
-  /** Milliseconds that earlier attempts executed. */
-  usedMs: number;
-  /** LangGraph's step of the checkpoint the run started from, once an attempt has lived long enough to note it. */
-  baseStep: number | undefined;
-  /** Milliseconds since the epoch, by Redis. */
-  createdAt: number;
-  startedAt: number;
-}
-
-export type ClaimResult =
-  | Claim
-  /** Over, not its turn, or held by a worker that is alive: nothing to do. */
-  | { outcome: 'over' | 'not_head' | 'leased' }
-  /** Its last holder is gone: look at the thread in the checkpoint store, and claim again with what is there. */
-  | { outcome: 'look'; tenant: string; thread: string }
-  /**
-   * The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. The token is to be
-   * raised at the checkpoint store, so that a holder that comes back finds it closed.
-   */
-  | { outcome: 'ended'; job: Job | undefined; token: number; tenant: string; thread: string };
-
-/** `cancel`: the write was taken, and somebody asked the run to stop. */
-export type HoldResult = 'ok' | 'lost' | 'cancel';
-
-export interface Finish {
-  status: EndStatus;
-  /** The head checkpoint the outcome was read from. */
-  checkpoint?: string;
-  answer?: string;
-  error?: RunError;
-  questions?: Question[];
-  /** The questions can only be answered together. */
-  whole?: boolean;
-}
-
-export interface Retention {
-  /** Milliseconds that ended runs, their events and idempotency records are kept; 0 keeps. */
-  runsMs: number;
-  /** Milliseconds after its last use that a thread is kept; 0 keeps. */
-  threadsMs: number;
-}
-
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
-
-/** When a job that nobody has claimed is rung again: the queue may have lost it. */
-const RING_AGAIN_MS = 60_000;
 
 function idempotencyId(thread: string, key: string): string {
   return `${thread}/${encodeURIComponent(key)}`;
 }
 
 /**
- * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them.
+ * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, and `outbox` has
+ * those that are ready.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -124,6 +35,7 @@ function idempotencyId(thread: string, key: string): string {
 export class RunStore {
   readonly keys: Keys;
   readonly read: RunReader;
+  readonly outbox: Outbox;
   readonly #redis: Redis | Cluster;
   readonly #scripts: Scripts;
   readonly #retention: Retention;
@@ -133,6 +45,7 @@ export class RunStore {
     this.#redis = redis;
     this.#scripts = loadScripts(redis, this.keys.prefix);
     this.read = new RunReader(redis, this.keys, this.#scripts);
+    this.outbox = new Outbox(redis, this.keys, this.#scripts);
     this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
   }
 
@@ -354,21 +267,6 @@ export class RunStore {
     };
   }
 
-  /** The queue has these jobs now: the sweeper need not ring them soon. */
-  async rung(jobs: Job[]): Promise<void> {
-    const byRoot = groupBy(jobs, (job) => this.#mustRoot(job.id.slice(0, 36)));
-    await Promise.all(
-      [...byRoot].map(([root, group]) =>
-        this.#scripts.rung(root, RING_AGAIN_MS, ...group.map((job) => job.id)),
-      ),
-    );
-  }
-
-  /** The queue had this job and lost it to a fault: it is rung again soon, unless it was claimed. */
-  async ringAgain(job: Job): Promise<void> {
-    await this.#scripts.rung(this.#mustRoot(job.id.slice(0, 36)), 0, job.id);
-  }
-
   /** The run that an earlier submit with this idempotency key made; `conflict` when that was another request. */
   async repeated(
     tenant: string,
@@ -382,27 +280,6 @@ export class RunStore {
     const [runId, hash] = await this.#redis.hmget(key, 'run', 'hash');
     if (!runId) return undefined;
     return hash === idempotency.bodyHash ? { runId } : 'conflict';
-  }
-
-  /** Jobs that are ready and not in the queue yet, counted by queue. */
-  async unrung(): Promise<Map<string, number>> {
-    const roots = Array.from({ length: PARTITIONS }, (_, partition) => this.keys.root(partition));
-    const [seconds] = await this.#redis.time();
-    // What has been rung has a time in the future.
-    const now = (Number(seconds) + 1) * 1000;
-    const members = await Promise.all(
-      roots.map((root) => this.#redis.zrangebyscore(this.keys.outbox(root), '-inf', now, 'LIMIT', 0, 1000)),
-    );
-    const counts = new Map<string, number>();
-    await Promise.all(
-      members.flatMap((jobs, i) =>
-        jobs.map(async (job) => {
-          const queue = await this.#redis.hget(this.keys.run(roots[i] ?? '', job.slice(0, 36)), 'queue');
-          if (queue) counts.set(queue, (counts.get(queue) ?? 0) + 1);
-        }),
-      ),
-    );
-    return counts;
   }
 
   /**
@@ -453,15 +330,4 @@ function toJob(reply: string[] | undefined): Job | undefined {
 function isContinuation(request: RunRequest): boolean {
   const { kind, input, answers, command, checkpointId } = request;
   return kind === 'graph' && input === null && !answers && !command && checkpointId === undefined;
-}
-
-function groupBy<T>(items: T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
 }

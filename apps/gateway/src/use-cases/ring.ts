@@ -1,4 +1,4 @@
-import type { Job } from '@millrace/shared/run-store';
+import type { Job } from '@millrace/shared/run-moves';
 import type { Services } from '../services.ts';
 
 /** A caller is waiting, and the sweeper will ring too. */
