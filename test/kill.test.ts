@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { RedisSaver, raiseFence } from '@millrace/checkpoint-redis';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoreClient } from './client.ts';
+import { approval } from './graphs/graphs.ts';
 import { type Ledger, startLedger } from './ledger.ts';
 import { type AppProcess, startProcess } from './processes.ts';
 import { sweepUntil } from './sweeping.ts';
@@ -74,6 +77,29 @@ describe('kill -9 of a worker', () => {
     await startWorker();
     expect((await client.end(runId)).status).toBe('interrupted');
     expect(ledger.count('pay')).toBe(0);
+  });
+
+  it('does not let a run walk through a breakpoint that its worker reached and did not tell of', async () => {
+    const { runId, thread } = await client.submit('approval', configured());
+    const by = { worker: 'dead', nonce: randomUUID(), leaseMs: 1, crashBudget: 3 };
+    const claim = await client.store.claim(runId, by, { token: 0 });
+    if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
+    const { lease } = claim;
+    const prefix = redis.keys.checkpoints();
+    await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, lease);
+    await client.store.begin(runId, lease, { base: '', head: '' });
+    const saver = new RedisSaver(redis.redis, { prefix }).withLease({ namespace: 't', lease, runId });
+    approval.checkpointer = saver;
+    await approval.invoke(
+      { text: 'x' },
+      { configurable: { ...configured().config.configurable, thread_id: thread } },
+    );
+    approval.checkpointer = false;
+    expect((await client.checkpoints.head(thread))?.metadata.run_id).toBe(runId);
+    await startWorker();
+    const run = await client.end(runId);
+    expect(run).toMatchObject({ status: 'interrupted', questions: [{ kind: 'breakpoint', node: 'pay' }] });
+    expect([ledger.count('prepare'), ledger.count('pay')]).toEqual([1, 0]);
   });
 
   it('in the middle of an answered step asks nothing again', async () => {
