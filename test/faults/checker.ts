@@ -1,5 +1,5 @@
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
-import { hasEnded } from '@millrace/shared/contract/run';
+import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import { readEvents } from '@millrace/shared/event-reader';
 import { Keys } from '@millrace/shared/keys';
 import { PARTITIONS } from '@millrace/shared/partition';
@@ -11,6 +11,12 @@ import type { Acknowledged } from './load.ts';
 export interface CheckOptions {
   /** Steps of each graph, in order, that an undisturbed run calls once. */
   steps: Record<string, string[]>;
+  /** What a run of a graph adds to its thread's log, where that is not each of its steps with the text. */
+  logs?: Record<string, (text: string) => string[]>;
+  /** How many calls of a graph one attempt can have begun and not stored, and so the next repeats; any number if absent. */
+  atOnce?: Record<string, number>;
+  /** Graphs that end with a question. */
+  asking?: string[];
   /** How many calls beyond one a step may have had, over all runs: one for each fault that can hit a step. */
   repeats?: number;
   tenant?: string;
@@ -28,8 +34,13 @@ export async function check(
     const tenant = options.tenant ?? 'default';
     const store = new RunStore(redis, { keys });
     const violations: string[] = [];
-    for (const run of acknowledged) violations.push(...(await checkRun(redis, keys, store, tenant, run)));
-    violations.push(...checkSteps(fleet, acknowledged, options));
+    const attempts = new Map<string, number>();
+    for (const run of acknowledged) {
+      const record = await store.read.run(tenant, run.runId);
+      attempts.set(run.runId, record?.attempt ?? 0);
+      violations.push(...(await checkRun(redis, keys, run, record, options)));
+    }
+    violations.push(...checkSteps(fleet, acknowledged, attempts, options));
     violations.push(...(await checkThreads(redis, keys, tenant, acknowledged, options)));
     violations.push(...(await checkLeftovers(redis, keys)));
     return violations;
@@ -38,20 +49,23 @@ export async function check(
   }
 }
 
-/** Acknowledged means ended; one `end`, the last; numbers without a hole. */
+/** Acknowledged means ended, as it should; one `end`, the last; numbers without a hole. */
 async function checkRun(
   redis: Redis,
   keys: Keys,
-  store: RunStore,
-  tenant: string,
-  { runId }: Acknowledged,
+  { runId, graph }: Acknowledged,
+  run: RunRecord | undefined,
+  { asking = [] }: CheckOptions,
 ): Promise<string[]> {
-  const run = await store.read.run(tenant, runId);
   if (!run) return [`${runId}: acknowledged and gone`];
   const violations: string[] = [];
-  if (!hasEnded(run.status)) violations.push(`${runId}: acknowledged, and still ${run.status}`);
-  if (run.status === 'failed')
-    violations.push(`${runId}: failed with ${run.error?.code}: ${run.error?.message}`);
+  const right = asking.includes(graph) ? 'interrupted' : 'succeeded';
+  if (!hasEnded(run.status)) {
+    violations.push(`${runId}: acknowledged, and still ${run.status}`);
+  } else if (run.status !== right) {
+    const why = run.error ? ` with ${run.error.code}: ${run.error.message}` : '';
+    violations.push(`${runId}: ${run.status}${why}, not ${right}`);
+  }
   const events = await readEvents(redis, keys, runId, 0, 100_000);
   const ends = events.filter((event) => event.name === 'end').length;
   if (hasEnded(run.status) && ends !== 1) violations.push(`${runId}: ${ends} end events`);
@@ -61,21 +75,42 @@ async function checkRun(
   return violations;
 }
 
-/** Every step was called, and none more often than the faults explain. */
+/** Calls of steps beyond the first of each run. */
+export function repeatedSteps(
+  fleet: Fleet,
+  acknowledged: Acknowledged[],
+  steps: CheckOptions['steps'],
+): number {
+  const extra = ({ runId, graph }: Acknowledged) =>
+    (steps[graph] ?? []).map((step) => Math.max(0, fleet.ledger.count(step, runId) - 1));
+  return acknowledged.flatMap(extra).reduce((sum, one) => sum + one, 0);
+}
+
+/** Every step was called, none more often than there were attempts, nor all of them than the faults explain. */
 function checkSteps(
   fleet: Fleet,
   acknowledged: Acknowledged[],
-  { steps, repeats = 0 }: CheckOptions,
+  attempts: Map<string, number>,
+  { steps, atOnce, repeats = 0 }: CheckOptions,
 ): string[] {
   const violations: string[] = [];
-  let extra = 0;
-  for (const { runId, graph } of acknowledged) {
+  for (const run of acknowledged) {
+    const { runId, graph } = run;
+    const tries = attempts.get(runId) ?? 0;
     for (const step of steps[graph] ?? []) {
       const calls = fleet.ledger.count(step, runId);
       if (calls === 0) violations.push(`${runId}: step ${step} was never called`);
-      extra += Math.max(0, calls - 1);
+    }
+    const again = repeatedSteps(fleet, [run], steps);
+    const lost = (atOnce?.[graph] ?? Number.POSITIVE_INFINITY) * Math.max(0, tries - 1);
+    // Infinity times no former attempt: nothing to repeat.
+    if (again > (Number.isNaN(lost) ? 0 : lost)) {
+      violations.push(
+        `${runId}: ${again} calls of ${graph} repeated in ${tries} attempts: stored steps among them`,
+      );
     }
   }
+  const extra = repeatedSteps(fleet, acknowledged, steps);
   if (extra > repeats) violations.push(`${extra} repeated steps, where the faults explain ${repeats}`);
   return violations;
 }
@@ -86,14 +121,14 @@ async function checkThreads(
   keys: Keys,
   tenant: string,
   acknowledged: Acknowledged[],
-  { steps }: CheckOptions,
+  { steps, logs }: CheckOptions,
 ): Promise<string[]> {
   const reader = new CheckpointReader(redis, { prefix: keys.checkpoints(), namespace: tenant });
   const expected = new Map<string, string[]>();
   for (const { thread, graph, text } of acknowledged) {
     const log = expected.get(thread) ?? [];
     expected.set(thread, log);
-    for (const step of steps[graph] ?? []) log.push(`${step}:${text}`);
+    log.push(...(logs?.[graph]?.(text) ?? (steps[graph] ?? []).map((step) => `${step}:${text}`)));
   }
   const violations: string[] = [];
   for (const [thread, log] of expected) {

@@ -19,14 +19,16 @@ export interface FleetOptions {
 /** Gateways, workers, a ledger and a Redis of their own, all real processes. */
 export class Fleet {
   readonly redis: RedisProcess;
-  readonly ledger: Ledger;
+  /** Those that were killed or have left, for what they logged. */
+  readonly gone: AppProcess[] = [];
+  #ledger: Ledger;
   readonly gateways: AppProcess[] = [];
   readonly workers: AppProcess[] = [];
   readonly #env: Record<string, string>;
 
   private constructor(redis: RedisProcess, ledger: Ledger, env: Record<string, string>) {
     this.redis = redis;
-    this.ledger = ledger;
+    this.#ledger = ledger;
     this.#env = env;
   }
 
@@ -40,11 +42,28 @@ export class Fleet {
       WORKER_CONCURRENCY: '8',
       ...options.env,
     });
-    await Promise.all([
+    const started = await Promise.allSettled([
       ...Array.from({ length: options.workers ?? 2 }, () => fleet.startWorker()),
       ...Array.from({ length: options.gateways ?? 2 }, () => fleet.startGateway()),
     ]);
+    const failed = started.find((one) => one.status === 'rejected');
+    if (failed) {
+      // Nobody else could: the caller has no fleet.
+      await fleet.stop();
+      throw failed.reason;
+    }
     return fleet;
+  }
+
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
+  /** From now on orders name a ledger with nothing in it. For when no run is at work. */
+  async turnOver(): Promise<void> {
+    const old = this.#ledger;
+    this.#ledger = await startLedger();
+    await old.close();
   }
 
   async startWorker(env: Record<string, string> = {}): Promise<AppProcess> {
@@ -61,11 +80,23 @@ export class Fleet {
 
   /** Kills one for good. */
   async kill(app: AppProcess): Promise<void> {
+    this.#forget(app);
     await app.end('SIGKILL');
+  }
+
+  /** Tells one to leave. Resolves to its exit code. */
+  leave(app: AppProcess): Promise<number | null> {
+    this.#forget(app);
+    return app.end('SIGTERM');
+  }
+
+  /** Before it is gone, so that nobody is sent to it. */
+  #forget(app: AppProcess): void {
     for (const group of [this.gateways, this.workers]) {
       const at = group.indexOf(app);
       if (at >= 0) group.splice(at, 1);
     }
+    this.gone.push(app);
   }
 
   /** A connection of the test's own. */
@@ -81,7 +112,7 @@ export class Fleet {
 
   /** Stops everything in order. Resolves to the exit codes of those that were still there. */
   async stop(): Promise<(number | null)[]> {
-    await this.ledger.close();
+    await this.#ledger.close();
     const codes = await Promise.all([...this.gateways, ...this.workers].map((app) => app.end('SIGTERM')));
     await this.redis.remove();
     return codes;

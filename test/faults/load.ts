@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppProcess } from '../processes.ts';
 import type { Fleet } from './fleet.ts';
 
@@ -6,10 +7,20 @@ import type { Fleet } from './fleet.ts';
 export interface Acknowledged {
   runId: string;
   thread: string;
+  /** `answer` for a run that answers what an `ask` asked. */
   graph: string;
   /** The text of its input; unique. */
   text: string;
 }
+
+export interface SendOptions {
+  /** Send the order once more after it was acknowledged, as a client does that lost the reply. */
+  again?: boolean;
+  /** Ends the trying. */
+  signal?: AbortSignal;
+}
+
+const REQUEST_MS = 10_000;
 
 /**
  * A client that does not give up: it repeats a submit, with its idempotency key, at any gateway, until one says yes.
@@ -17,6 +28,8 @@ export interface Acknowledged {
  */
 export class LoadClient {
   readonly acknowledged: Acknowledged[] = [];
+  /** What it was told that it should not have been. */
+  readonly complaints: string[] = [];
   readonly #fleet: Fleet;
   readonly #random: () => number;
 
@@ -25,28 +38,53 @@ export class LoadClient {
     this.#random = random;
   }
 
-  /** @returns once a gateway has accepted the run */
-  async submit(graph: string, thread: string, text: string): Promise<Acknowledged> {
-    const key = randomUUID();
-    for (;;) {
-      const response = await this.#post(this.#gateway(), `/threads/${thread}/runs`, key, {
-        assistant_id: graph,
-        input: { text },
-        if_not_exists: 'create',
-        stream_mode: ['updates'],
-        config: { configurable: { ledger: this.#fleet.ledger.url } },
-      });
-      if (response?.status === 200) {
-        const { run_id } = (await response.json()) as { run_id: string };
-        const run = { runId: run_id, thread, graph, text };
-        this.acknowledged.push(run);
-        return run;
-      }
-      if (response && response.status < 500 && response.status !== 429) {
-        throw new Error(`refused with ${response.status}: ${await response.text()}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+  /** @returns once a gateway has accepted the run; undefined when `signal` came first */
+  async submit(graph: string, thread: string, text: string): Promise<Acknowledged>;
+  async submit(
+    graph: string,
+    thread: string,
+    text: string,
+    options: SendOptions,
+  ): Promise<Acknowledged | undefined>;
+  async submit(
+    graph: string,
+    thread: string,
+    text: string,
+    options: SendOptions = {},
+  ): Promise<Acknowledged | undefined> {
+    const body = { ...this.#order(graph), input: { text }, if_not_exists: 'create' };
+    return this.#send({ graph, thread, text }, body, options);
+  }
+
+  /** Answers what a run has asked. */
+  async answer(asked: Acknowledged, answer: string, options: SendOptions = {}) {
+    const { graph, thread, text } = asked;
+    const body = { ...this.#order(graph), command: { resume: answer } };
+    return this.#send({ graph: 'answer', thread, text }, body, options);
+  }
+
+  /** Answers once more what was answered already, as an order of its own: it must be refused. */
+  async answerTooLate({ graph, thread, runId }: Acknowledged, signal?: AbortSignal): Promise<void> {
+    const body = { ...this.#order(graph), command: { resume: 'too late' } };
+    const response = await this.#persist(`/threads/${thread}/runs`, randomUUID(), body, signal);
+    if (response && response.status !== 409) {
+      const text = await response.text();
+      this.complaints.push(`${runId}: its question was answered, and again with ${response.status}: ${text}`);
     }
+  }
+
+  /** Waits at any gateway until the run has ended. @returns false when `signal` came first */
+  async outcome({ runId, thread }: Acknowledged, signal?: AbortSignal): Promise<boolean> {
+    while (!signal?.aborted) {
+      const url = `${this.#gateway()?.url}/threads/${thread}/runs/${runId}/join`;
+      const body = await fetch(url, { signal: within(signal) })
+        .then(async (response) => (response.ok ? await response.json() : undefined))
+        .catch(() => undefined);
+      const { error } = (body as { __error__?: { error?: string } } | undefined)?.__error__ ?? {};
+      if (body !== undefined && error !== 'unavailable' && error !== 'internal') return true;
+      await sleep(50);
+    }
+    return false;
   }
 
   /** Submits to a random thread, `count` times, `width` at once; each thread in an order that the client knows. */
@@ -66,23 +104,75 @@ export class LoadClient {
     await Promise.all(lanes);
   }
 
+  #order(graph: string) {
+    return {
+      assistant_id: graph,
+      stream_mode: ['updates'],
+      config: { configurable: { ledger: this.#fleet.ledger.url } },
+    };
+  }
+
+  async #send(
+    order: Omit<Acknowledged, 'runId'>,
+    body: unknown,
+    { again, signal }: SendOptions,
+  ): Promise<Acknowledged | undefined> {
+    const key = randomUUID();
+    const path = `/threads/${order.thread}/runs`;
+    const response = await this.#persist(path, key, body, signal);
+    if (!response) return undefined;
+    if (response.status !== 200) {
+      throw new Error(`${order.graph} refused with ${response.status}: ${await response.text()}`);
+    }
+    const { run_id } = (await response.json()) as { run_id: string };
+    const run = { runId: run_id, ...order };
+    this.acknowledged.push(run);
+    const repeated = again ? await this.#persist(path, key, body, signal) : undefined;
+    if (repeated) {
+      const text = await repeated.text();
+      if (!text.includes(`"run_id":"${run_id}"`)) {
+        this.complaints.push(`${run_id}: the same order again gave ${repeated.status}: ${text}`);
+      }
+    }
+    return run;
+  }
+
+  /** Asks until there is an answer that is not "later". */
+  async #persist(
+    path: string,
+    key: string,
+    body: unknown,
+    signal?: AbortSignal,
+  ): Promise<Response | undefined> {
+    while (!signal?.aborted) {
+      const response = await this.#post(path, key, body, signal);
+      if (response && response.status < 500 && response.status !== 429) return response;
+      await sleep(50);
+    }
+    return undefined;
+  }
+
   #gateway(): AppProcess | undefined {
     const { gateways } = this.#fleet;
     return gateways[Math.floor(this.#random() * gateways.length)];
   }
 
-  async #post(
-    gateway: AppProcess | undefined,
-    path: string,
-    key: string,
-    body: unknown,
-  ): Promise<Response | undefined> {
+  /** The response with its body read: a gateway that dies in the middle of one has not said it. */
+  async #post(path: string, key: string, body: unknown, signal?: AbortSignal): Promise<Response | undefined> {
+    const gateway = this.#gateway();
     if (!gateway) return undefined;
     return fetch(`${gateway.url}${path}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'idempotency-key': key },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(10_000),
-    }).catch(() => undefined);
+      signal: within(signal),
+    })
+      .then(async (response) => new Response(await response.text(), { status: response.status }))
+      .catch(() => undefined);
   }
+}
+
+function within(signal: AbortSignal | undefined): AbortSignal {
+  const timeout = AbortSignal.timeout(REQUEST_MS);
+  return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }

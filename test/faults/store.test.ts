@@ -4,7 +4,8 @@ import type { RunRequest } from '@millrace/shared/contract/run';
 import { createLogger } from '@millrace/shared/logger';
 import { PARTITIONS, partitionOfThread } from '@millrace/shared/partition';
 import { connect, whenReady } from '@millrace/shared/redis';
-import { RunStore, type Submission } from '@millrace/shared/run-store';
+import type { Submission } from '@millrace/shared/run-moves';
+import { RunStore } from '@millrace/shared/run-store';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -52,7 +53,7 @@ async function sweepAll(times = 2): Promise<string[]> {
   for (let round = 0; round < times; round++) {
     for (let partition = 0; partition < PARTITIONS; partition++) {
       const { jobs } = await store.sweep(partition, { limit: 100, ringAfterMs: 0 });
-      await store.rung(jobs);
+      await store.outbox.rung(jobs);
       found.push(...jobs.map((job) => job.id.slice(0, 36)));
     }
   }

@@ -12,6 +12,7 @@ import { LeaseKeeper } from '../../apps/worker/src/lease-keeper.ts';
 import { makeTestProject, type TestProject } from '../../apps/worker/src/loader/test-project.ts';
 import { type RunningWorker, startWorker } from '../../apps/worker/src/worker.ts';
 import { StoreClient } from '../client.ts';
+import { chain } from '../graphs/graphs.ts';
 import { type Ledger, startLedger } from '../ledger.ts';
 import { sweepUntil } from '../sweeping.ts';
 
@@ -244,3 +245,32 @@ it('a refused beginning is the attempt’s trouble, not the end of the worker', 
   process.off('unhandledRejection', note);
   expect(unhandled).toEqual([]);
 });
+
+it.each([2, 3, 4, 5])(
+  'a step whose results are stored, and which itself is not, is not the end (put %i)',
+  async (fatal) => {
+    const { runId, thread } = await client.submit('chain', { input: { text: 'x' }, ...configured() });
+    const by = { worker: 'dead', nonce: randomUUID(), leaseMs: 1, crashBudget: 3 };
+    const claim = await client.store.claim(runId, by, { token: 0 });
+    if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
+    const { lease } = claim;
+    const prefix = redis.keys.checkpoints();
+    await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, lease);
+    await client.store.begin(runId, lease, { base: '', head: '' });
+    const saver = new RedisSaver(redis.redis, { prefix }).withLease({ namespace: 't', lease, runId });
+    const put = saver.put.bind(saver);
+    let puts = 0;
+    saver.put = (...args) => {
+      puts += 1;
+      return puts === fatal ? Promise.reject(new Error('the worker dies here')) : put(...args);
+    };
+    const graph = chain.compile({ checkpointer: saver });
+    const config = { configurable: { ...configured().config.configurable, thread_id: thread } };
+    await expect(graph.invoke({ text: 'x' }, { ...config, durability: 'sync' })).rejects.toThrow('dies here');
+    stopSweeping = sweepUntil(client);
+    await start();
+    expect((await client.end(runId)).status).toBe('succeeded');
+    expect(await client.values(thread)).toMatchObject({ log: ['a:x', 'b:x', 'c:x'] });
+    expect(['a', 'b', 'c'].map((step) => ledger.count(step))).toEqual([1, 1, 1]);
+  },
+);

@@ -20,6 +20,7 @@ it('listens where the LangGraph clients look', () => {
     maxBodyBytes: 1024 * 1024,
     waitMs: 20_000,
     prefix: 'millrace',
+    limits: { openRuns: 100_000, openRunsPerTenant: 10_000, queuedBytes: 268_435_456, memoryPercent: 85 },
   });
 });
 

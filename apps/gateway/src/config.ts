@@ -22,6 +22,7 @@ import {
 import type { LogLevel } from '@millrace/shared/logger';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
+import type { CapacityLimits } from './capacity.ts';
 
 /** A caller's credential; the key itself is not kept. */
 export interface ApiKey {
@@ -42,6 +43,7 @@ export interface GatewayConfig extends RedisConfig {
   /** Origins, besides loopback ones, from which browsers may call; `*` is any. */
   allowedOrigins: string[];
   maxBodyBytes: number;
+  limits: CapacityLimits;
   logLevel: LogLevel;
   retention: Retention;
   /** How long `POST /message` waits for the answer unless told, in milliseconds. */
@@ -70,6 +72,10 @@ const shape = {
   ALLOWED_HOSTS: list(),
   ALLOWED_ORIGINS: list(),
   MAX_BODY_BYTES: wholeNumber(1024 * 1024, { min: 1024, max: 64 * 1024 * 1024 }),
+  MAX_OPEN_RUNS: wholeNumber(100_000),
+  MAX_OPEN_RUNS_PER_TENANT: wholeNumber(10_000),
+  MAX_QUEUED_BYTES: wholeNumber(256 * 1024 * 1024),
+  SHED_MEMORY_PERCENT: wholeNumber(85, { max: 100 }),
   LOG_LEVEL: logLevel,
   WAIT_SECONDS: seconds(20, { max: 3600 }),
   WAIT_MAX_SECONDS: seconds(60, { max: 3600 }),
@@ -102,6 +108,12 @@ const gatewayConfig = z
       allowedHosts: env.ALLOWED_HOSTS,
       allowedOrigins: env.ALLOWED_ORIGINS,
       maxBodyBytes: env.MAX_BODY_BYTES,
+      limits: {
+        openRuns: env.MAX_OPEN_RUNS,
+        openRunsPerTenant: env.MAX_OPEN_RUNS_PER_TENANT,
+        queuedBytes: env.MAX_QUEUED_BYTES,
+        memoryPercent: env.SHED_MEMORY_PERCENT,
+      },
       logLevel: env.LOG_LEVEL,
       retention: toRetention(env),
       waitMs: env.WAIT_SECONDS,

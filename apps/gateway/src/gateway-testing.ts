@@ -8,6 +8,7 @@ import type { Finish } from '@millrace/shared/run-moves';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
+import { registerCapacityMetrics } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
 
 /** A gateway without a port, on a namespace of Redis of its own. For tests only. */
@@ -57,20 +58,23 @@ export async function testGateway(
   const logger = createLogger('test', 'silent');
   const catalog = new Catalog(redis, keys);
   await catalog.publish(options.graphs ?? [catalogEntry('agent')]);
+  const config = readConfig(options.env ?? {});
   const services = createServices({
     redis,
     checkpointRedis: redis,
     subscriber: test.connect(),
     keys,
+    limits: config.limits,
     logger,
   });
   const { store, doorbell } = services;
   const registry = new Registry();
   const queues = async () => (await catalog.list()).map((one) => one.queue);
   registerQueueMetrics(registry, { queues, doorbell, store, logger });
+  registerCapacityMetrics(registry, services.capacity);
   const drain = new AbortController();
   const app = createApp(services, {
-    config: readConfig(options.env ?? {}),
+    config,
     registry,
     readiness: { connected: true, drain: drain.signal },
   });

@@ -9,7 +9,7 @@ import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
 import { isRedisFault } from './http/redis-fault.ts';
-import { registerSweeperMetrics } from './metrics.ts';
+import { registerCapacityMetrics, registerSweeperMetrics } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
@@ -62,6 +62,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
     subscriber: open(config.redis, 'subscriber'),
     keys,
     retention: config.retention,
+    limits: config.limits,
     logger,
   });
   life.onStop('services', services.close);
@@ -69,6 +70,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
 
   const registry = new Registry();
   registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });
+  registerCapacityMetrics(registry, services.capacity);
   const readiness = { connected: false, drain: drain.signal };
   const app = createApp(services, { config, registry, readiness });
   const ops = await startOps(config, logger, life, { registry, readiness });

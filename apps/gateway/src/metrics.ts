@@ -1,5 +1,6 @@
 import type { Registry } from '@millrace/shared/metrics';
-import { Counter } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
+import type { Capacity, Load } from './capacity.ts';
 
 export interface SweeperMetrics {
   rung: Counter;
@@ -17,4 +18,32 @@ export function registerSweeperMetrics(registry: Registry): SweeperMetrics {
     expired: counter('millrace_sweeper_expired_threads_total', 'Unused threads whose deletion was begun.'),
     failures: counter('millrace_sweeper_failures_total', 'Rounds that broke off.'),
   };
+}
+
+/** Gauges of what is at hand, absent while Redis cannot be read, and what was refused for it. */
+export function registerCapacityMetrics(registry: Registry, capacity: Capacity): void {
+  const gauge = (name: string, help: string, read: (load: Load) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      async collect() {
+        const load = await capacity.load();
+        if (load) this.set(read(load));
+        else this.remove();
+      },
+    });
+  gauge('millrace_open_runs', 'Runs that have not ended.', (load) => load.runs);
+  gauge('millrace_open_bytes', 'Bytes of the requests of runs that have not ended.', (load) => load.bytes);
+  gauge('millrace_redis_memory_ratio', 'Used part of maxmemory; 0 without one.', (load) => load.memory);
+  new Counter({
+    name: 'millrace_shed_total',
+    help: 'Submits refused for want of room, by what was full.',
+    labelNames: ['reason'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [reason, count] of capacity.shed) this.inc({ reason }, count);
+    },
+  });
 }

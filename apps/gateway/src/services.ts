@@ -7,9 +7,11 @@ import { EventReader } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
+import { memoryUse } from '@millrace/shared/redis';
 import type { Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
+import { Capacity, type CapacityLimits, NO_LIMITS } from './capacity.ts';
 import { CatalogCache } from './catalog-cache.ts';
 
 /** What the use cases work with. Routes and MCP hand it on and never look inside. */
@@ -18,6 +20,7 @@ export interface Services {
   doorbell: Doorbell;
   events: EventReader;
   catalog: CatalogCache;
+  capacity: Capacity;
   /** The checkpoints of one tenant. */
   checkpoints: (tenant: string) => CheckpointReader;
   /** Closes a thread of the checkpoint store to every lease below the token. */
@@ -35,11 +38,13 @@ export interface ServiceParts {
   subscriber: Redis;
   keys: Keys;
   retention?: Retention;
+  /** None unless told. */
+  limits?: CapacityLimits;
   logger: Logger;
 }
 
 export function createServices(parts: ServiceParts): Services {
-  const { redis, checkpointRedis, subscriber, keys, retention, logger } = parts;
+  const { redis, checkpointRedis, subscriber, keys, retention, limits = NO_LIMITS, logger } = parts;
   const store = new RunStore(redis, { keys, ...(retention && { retention }) });
   const doorbell = new Doorbell(redis, store);
   const hub = new EventHub(subscriber, redis, keys, logger);
@@ -49,6 +54,17 @@ export function createServices(parts: ServiceParts): Services {
     doorbell,
     events: new EventReader(redis, keys, hub),
     catalog: new CatalogCache(new Catalog(redis, keys)),
+    capacity: new Capacity(
+      {
+        load: () => store.open.load(),
+        ofTenant: (tenant) => store.open.ofTenant(tenant),
+        // Without room for checkpoints no run gets to its end either.
+        memory: async () =>
+          Math.max(...(await Promise.all([...new Set([redis, checkpointRedis])].map(memoryUse)))),
+      },
+      limits,
+      logger,
+    ),
     checkpoints: (tenant) => new CheckpointReader(checkpointRedis, { prefix, namespace: tenant }),
     fence: async (tenant, thread, token) => {
       const lease = { token, nonce: randomUUID() };

@@ -18,7 +18,8 @@ export async function processRun(worker: WorkerContext, runId: string): Promise<
   if (!claimed) return;
   const attempt = new Attempt(claimed.claim);
   const { tenant, thread, attempt: number } = claimed.claim;
-  const logger = worker.logger.child({ runId, attempt: number, tenant, thread });
+  const { requestId } = claimed.claim.request;
+  const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
   worker.leases.add(attempt);
   try {

@@ -39,7 +39,10 @@ export async function resumption(
 
   const standing = await standingOf(graph, saver, thread);
   if (!standing) return fromBase(graph, saver, claim);
-  if (standing.pending.length === 0) return { go: 'done', standing };
+  if (standing.through) return { go: 'done', standing };
+  // All that the step had to do is stored, and nobody can be asked about what is done. LangGraph stores the step, and stops at
+  // whatever stands after it.
+  if (standing.pending.length === 0) return { go: 'continue', from: undefined };
   const waits = standing.pending.every((task) => task.interrupts.length > 0);
   const stopped = atBreakpoint(graph, request, standing);
   // Of a step only the whole can be invoked: one part that must wait makes the others wait with it.

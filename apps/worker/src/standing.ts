@@ -30,7 +30,12 @@ export interface Standing {
   /** Steps since the thread began. */
   step: number;
   values: Record<string, unknown>;
-  /** Tasks without a stored result. */
+  /** Nothing comes after the head: the graph is at its end. */
+  through: boolean;
+  /**
+   * Tasks of the next step without a stored result. Empty at the end, and also where all results are stored and the step
+   * itself is not.
+   */
   pending: PendingTask[];
   /** Nodes whose work made the head. */
   finished: string[];
@@ -87,6 +92,7 @@ async function standingIn(
     writtenBy: writerOf(head),
     step: head.metadata?.step ?? -1,
     values: asRecord(state.values),
+    through: state.tasks.length === 0,
     pending: await Promise.all(
       pending.map(async ({ id, name, interrupts }) => ({
         id,

@@ -15,6 +15,8 @@ const records = {
   lease: ':lease:',
   threadRuns: ':runs:',
   idempotency: ':idem:',
+  tenantOpen: ':open:',
+  ended: ':ended:',
 } as const;
 
 /** What each partition has one of. */
@@ -24,6 +26,8 @@ const indexes = {
   due: ':due',
   expiry: ':expiry',
   swept: ':swept',
+  open: ':open',
+  openBytes: ':open-bytes',
 } as const;
 
 export const DEFAULT_PREFIX = 'millrace';
@@ -67,6 +71,11 @@ export class Keys {
 
   outbox(root: string): string {
     return root + indexes.outbox;
+  }
+
+  /** The runs of one tenant that have not ended. */
+  tenantOpen(root: string, tenant: string): string {
+    return root + records.tenantOpen + tenant;
   }
 
   /** Prefix of everything BullMQ stores. */

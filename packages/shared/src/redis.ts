@@ -88,6 +88,13 @@ export async function checkServer(redis: Redis, options: { allowEviction?: boole
   if (problems.length > 0) throw new Error(`This Redis cannot be used: ${problems.join('; ')}`);
 }
 
+/** How full the server's memory is, from 0 to 1; 0 when it has no `maxmemory`, or does not say. */
+export async function memoryUse(redis: Redis): Promise<number> {
+  const info = parseInfo(await redis.info('memory'));
+  const most = Number(info.get('maxmemory') ?? 0);
+  return most > 0 ? Number(info.get('used_memory') ?? 0) / most : 0;
+}
+
 function parseInfo(text: string): Map<string, string> {
   return new Map(
     text

@@ -4,6 +4,7 @@ import type { JsonObject } from './contract/json.ts';
 import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
 import { groupBy } from './group-by.ts';
 import { Keys, threadKey } from './keys.ts';
+import { OpenRuns } from './open-runs.ts';
 import { Outbox } from './outbox.ts';
 import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
 import type {
@@ -26,8 +27,8 @@ function idempotencyId(thread: string, key: string): string {
 }
 
 /**
- * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, and `outbox` has
- * those that are ready.
+ * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them,
+ * `outbox` has those that are ready, and `open` counts those that have not ended.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -36,6 +37,7 @@ export class RunStore {
   readonly keys: Keys;
   readonly read: RunReader;
   readonly outbox: Outbox;
+  readonly open: OpenRuns;
   readonly #redis: Redis | Cluster;
   readonly #scripts: Scripts;
   readonly #retention: Retention;
@@ -46,6 +48,7 @@ export class RunStore {
     this.#scripts = loadScripts(redis, this.keys.prefix);
     this.read = new RunReader(redis, this.keys, this.#scripts);
     this.outbox = new Outbox(redis, this.keys, this.#scripts);
+    this.open = new OpenRuns(redis, this.keys, this.#scripts);
     this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
   }
 

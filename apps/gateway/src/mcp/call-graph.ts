@@ -14,6 +14,7 @@ export async function callGraph(call: ToolCall, tool: GraphTool, args: JsonObjec
   const { input, thread } = toRunInput(tool.graph, args);
   const accepted = await submitRun(call.services, {
     tenant: call.tenant,
+    requestId: call.requestId,
     assistant: tool.graph.graph,
     thread,
     createThread: true,

@@ -92,6 +92,7 @@ export const handles: Record<(typeof handleToolNames)[number], Handle> = {
     const { run } = await standingOf(call.services, call.tenant, args.run_id);
     const accepted = await submitRun(call.services, {
       tenant: call.tenant,
+      requestId: call.requestId,
       assistant: run.request.graph,
       thread: run.thread,
       chain: run.chain,

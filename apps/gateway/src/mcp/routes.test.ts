@@ -239,6 +239,25 @@ describe('when something is not there', () => {
     });
   });
 
+  it('says that there is no room, and when there may be', async () => {
+    await publish('agent');
+    const limits = { openRuns: 2, openRunsPerTenant: 1, queuedBytes: 0, memoryPercent: 0 };
+    const full = await startTestGateway(test, { waitMs: 0, limits });
+    gateway = { ...gateway, url: full.url };
+    const call = rpc('tools/call', { name: 'agent', arguments: { message: 'Hi' } });
+    expect((await send(call)).body?.result).toMatchObject({ structuredContent: { status: 'queued' } });
+    expect((await send(call)).body?.error).toMatchObject({
+      code: -32603,
+      data: { code: 'too_many_runs', retryAfterSeconds: expect.any(Number) },
+    });
+    await send(call, { 'x-tenant': 'b' });
+    expect((await send(call, { 'x-tenant': 'c' })).body?.error).toMatchObject({
+      code: -32603,
+      data: { code: 'overloaded', retryAfterSeconds: expect.any(Number) },
+    });
+    await full.close();
+  });
+
   it('says that Redis is away, and nothing more', async () => {
     await publish('agent');
     const gone = once(gateway.redis, 'end');

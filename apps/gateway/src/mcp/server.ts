@@ -90,7 +90,8 @@ async function callTool(
     );
   } catch (error) {
     // Full, or not there yet: nothing a model can mend. Everything else it can.
-    if (error instanceof Refusal && error.status !== 503) return refusalResult(error);
+    const full = error instanceof Refusal && (error.status === 503 || error.status === 429);
+    if (error instanceof Refusal && !full) return refusalResult(error);
     throw error;
   }
 }

@@ -9,6 +9,7 @@ import { RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
 import type { Redis } from 'ioredis';
+import type { CapacityLimits } from '../capacity.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { createServices, type Services } from '../services.ts';
 import { type McpOptions, mcpRoutes } from './routes.ts';
@@ -25,7 +26,7 @@ export interface TestGateway {
 
 export async function startTestGateway(
   test: TestRedis,
-  options: Partial<McpOptions> = {},
+  { limits, ...options }: Partial<McpOptions> & { limits?: CapacityLimits } = {},
 ): Promise<TestGateway> {
   const logger = createLogger('test', 'silent');
   const redis = test.connect();
@@ -35,6 +36,7 @@ export async function startTestGateway(
     checkpointRedis: redis,
     subscriber: test.connect(),
     keys,
+    ...(limits && { limits }),
     logger,
   });
   const drain = new AbortController();

@@ -22,6 +22,7 @@ export interface Caller {
 export interface ToolCall {
   services: Services;
   tenant: string;
+  requestId: string;
   /** Milliseconds a call waits for its run unless the tool's arguments say otherwise. */
   waitMs: number;
   /**
@@ -74,6 +75,7 @@ export async function withToolCall(
     return await run({
       services,
       tenant: caller.tenant,
+      requestId: caller.requestId,
       waitMs: limits.waitMs,
       signal: waiting.signal,
       progress,

@@ -123,6 +123,7 @@ async function orderOf(c: Context<HttpEnv>, services: Services, body: MessageBod
     : { query: body.query ?? '' };
   return {
     tenant,
+    requestId: c.get('requestId'),
     assistant: graph.graph,
     thread: body.thread_id,
     // An answer to a thread that is not there is a mistake, not a beginning.

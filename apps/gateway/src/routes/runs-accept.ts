@@ -3,6 +3,7 @@ import type { StreamMode } from '@millrace/shared/contract/stream-mode';
 import type { Context } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
+import type { Batch } from '../use-cases/admit.ts';
 import { requireCheckpoint } from '../use-cases/state.ts';
 import { type AcceptedRun, submitRun } from '../use-cases/submit-run.ts';
 import { readIdempotencyKey } from '../wire/query.ts';
@@ -20,7 +21,7 @@ export async function acceptRun(
   c: Context<HttpEnv>,
   services: Services,
   body: RunBody,
-  options: { thread?: string; defaultModes: StreamMode[]; keySuffix?: string },
+  options: { thread?: string; defaultModes: StreamMode[]; keySuffix?: string; batch?: Batch },
 ): Promise<AcceptedRun> {
   const { thread, defaultModes, keySuffix = '' } = options;
   const order = toRunOrder(body, defaultModes);
@@ -36,7 +37,9 @@ export async function acceptRun(
     return await submitRun(services, {
       ...order,
       tenant: c.get('tenant'),
+      requestId: c.get('requestId'),
       thread,
+      batch: options.batch,
       createThread: body.if_not_exists === 'create',
       throwaway: thread === undefined && body.on_completion !== 'keep',
       ...(key !== undefined && { idempotency: { key: key + keySuffix, body } }),

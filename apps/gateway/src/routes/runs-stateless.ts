@@ -46,9 +46,14 @@ export function statelessRunRoutes(services: Services, { drain }: { drain: Abort
       toRunOrder(body, []);
       await services.catalog.resolve(body.assistant_id, 'assistant_id');
     }
+    const batch = { size: bodies.length };
     const runs = await Promise.all(
       bodies.map(async (body, index) => {
-        const options = { defaultModes: ['values' as const], keySuffix: `/${index}` };
+        const options = {
+          defaultModes: ['values' as const],
+          keySuffix: `/${index}`,
+          batch,
+        };
         const { runId } = await acceptRun(c, services, body, options);
         return toWireRun(await getRun(services, tenant, runId), body.multitask_strategy ?? 'enqueue');
       }),

@@ -2,7 +2,7 @@ import { Refusal } from '@millrace/shared/contract/error';
 import type { Json } from '@millrace/shared/contract/json';
 import type { Question } from '@millrace/shared/contract/run';
 import type { Services } from '../services.ts';
-import type { RunOrder } from './submit-run.ts';
+import type { RunOrder } from './run-order.ts';
 
 /** Answers keyed twice: by question, which is never reused, and by LangGraph's interrupt id, which resumes. */
 export interface Answers {

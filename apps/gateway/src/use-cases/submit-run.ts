@@ -1,49 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { Refusal } from '@millrace/shared/contract/error';
-import type { Json, JsonObject } from '@millrace/shared/contract/json';
-import type { MultitaskStrategy, RunKind, RunRequest } from '@millrace/shared/contract/run';
-import type { StreamMode } from '@millrace/shared/contract/stream-mode';
+import type { RunRequest } from '@millrace/shared/contract/run';
 import { derivedThreadId } from '@millrace/shared/partition';
+import type { Submission } from '@millrace/shared/run-moves';
 import type { Services } from '../services.ts';
+import { admit } from './admit.ts';
 import { type Answers, keyAnswers } from './answers.ts';
 import { hashOf, idempotencyConflict } from './idempotency.ts';
 import { ring } from './ring.ts';
-
-/** A run as a face asks for it. */
-export interface RunOrder {
-  tenant: string;
-  /** Assistant id or graph name. */
-  assistant: string;
-  kind?: RunKind;
-  /** Absent: a thread of its own. */
-  thread?: string | undefined;
-  /** Make a named thread that does not exist; otherwise that is `not_found`. */
-  createThread?: boolean;
-  /** A thread made for this run goes with it. */
-  throwaway?: boolean;
-  threadMetadata?: JsonObject;
-  input?: Json | undefined;
-  command?: { resume?: Json | undefined; update?: Json | undefined; goto?: Json | undefined } | undefined;
-  /** Answers by question id, for faces that show the ids. */
-  answers?: Record<string, Json> | undefined;
-  /** The chain that `answers` is for. */
-  chain?: string | undefined;
-  config?: { configurable?: JsonObject | undefined; tags?: string[] | undefined } | undefined;
-  context?: JsonObject | undefined;
-  metadata?: JsonObject | undefined;
-  streamModes: StreamMode[];
-  streamSubgraphs?: boolean | undefined;
-  interruptBefore?: '*' | string[] | undefined;
-  interruptAfter?: '*' | string[] | undefined;
-  recursionLimit?: number | undefined;
-  timeoutMs?: number | undefined;
-  checkpointId?: string | undefined;
-  asNode?: string | undefined;
-  multitask?: MultitaskStrategy | undefined;
-  afterMs?: number | undefined;
-  idempotency?: { key: string; body: unknown } | undefined;
-}
+import type { RunOrder } from './run-order.ts';
 
 export interface AcceptedRun {
   runId: string;
@@ -79,21 +45,39 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
   if (known === 'conflict') throw idempotencyConflict();
   if (known) return { runId: known.runId, thread, graph, repeated: true };
   const answers = await keyAnswers(services, order.tenant, thread, order);
-  const result = await services.store.submit({
+  const request = toRequest(order, graph, answers);
+  const admission = await admit(services, order.tenant, request, order.batch);
+  const submission: Submission = {
     tenant: order.tenant,
     thread,
     createThread: order.thread === undefined || order.createThread === true,
     ...(order.throwaway && { throwaway: true }),
     ...(order.threadMetadata && { threadMetadata: order.threadMetadata }),
-    request: toRequest(order, graph, answers),
+    request,
     queue: graph.queue,
     multitask: order.multitask ?? 'enqueue',
     ...(order.afterMs !== undefined && order.afterMs > 0 && { afterMs: order.afterMs }),
     ...(order.chain !== undefined && { chain: order.chain }),
     ...(idempotency && { idempotency }),
+  };
+  const result = await services.store.submit(submission).catch((error: unknown) => {
+    // Stored or not: the next reading shows it.
+    admission?.settle(true);
+    throw error;
   });
+  admission?.settle(result.outcome === 'accepted' && !result.repeated);
   switch (result.outcome) {
     case 'accepted':
+      services.logger.info(
+        {
+          runId: result.runId,
+          thread,
+          tenant: order.tenant,
+          requestId: order.requestId,
+          repeated: result.repeated,
+        },
+        'run accepted',
+      );
       await ring(services, result.job);
       return { runId: result.runId, thread, graph, repeated: result.repeated };
     case 'conflict':
@@ -147,6 +131,7 @@ function toRequest(order: RunOrder, graph: CatalogEntry, answers: Answers | unde
     timeoutMs: order.timeoutMs,
     checkpointId: order.checkpointId,
     multitask: order.multitask,
+    requestId: order.requestId,
     asNode: order.asNode,
   };
 }

@@ -3,7 +3,7 @@ import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import { multitaskStrategies } from '@millrace/shared/contract/run';
 import { type StreamMode, streamModes } from '@millrace/shared/contract/stream-mode';
 import { z } from 'zod';
-import type { RunOrder } from '../use-cases/submit-run.ts';
+import type { RunOrder } from '../use-cases/run-order.ts';
 import { anyJson, checkpointId, checkpointRef, object } from './fields.ts';
 
 /** The Agent Server has these two more. */

@@ -1,5 +1,3 @@
-import type { ExecutableGraph } from './executable-graph.ts';
-
 interface Config {
   configurable?: Record<string, unknown>;
 }
@@ -19,7 +17,7 @@ const mended = new WeakSet<object>();
  * where the parent does replay. Works on whichever copy of LangGraph made the graph; a copy without this method is
  * left alone.
  */
-export function keepFinishedSiblings(graph: ExecutableGraph): void {
+export function keepFinishedSiblings(graph: object): void {
   const prototype = prototypeWith(graph, '_defaults');
   if (!prototype || mended.has(prototype)) return;
   mended.add(prototype);

@@ -52,6 +52,10 @@ export const refusalCodes = {
   ambiguous_answer: 409,
   /** Not served, and never by asking again: stock clients repeat what is answered with a 5xx. */
   unsupported: 422,
+  /** The tenant has as many runs that have not ended as it may have. */
+  too_many_runs: 429,
+  /** There is no room for more work just now, whoever asks. */
+  overloaded: 503,
   /** No worker has ever published a graph. */
   no_catalog: 503,
   unavailable: 503,

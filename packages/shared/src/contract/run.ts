@@ -60,6 +60,8 @@ export const runRequest = z.object({
   checkpointId: z.string().optional(),
   /** What the caller wanted done about a busy thread. */
   multitask: z.enum(multitaskStrategies).optional(),
+  /** Of the HTTP request that asked for it, so that the logs of gateway and worker can be put together. */
+  requestId: z.string().optional(),
   /** For `update_state`: the node in whose name the state is edited. */
   asNode: z.string().optional(),
 });

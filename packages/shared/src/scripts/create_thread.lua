@@ -7,7 +7,7 @@ if redis.call('EXISTS', thread) == 1 then
   if ARGV[6] == '' then return 'exists' end
   return hash == ARGV[6] and 'created' or 'conflict'
 end
-redis.call('HSET', thread, 'id', ARGV[3], 'tenant', ARGV[2], 'createdAt', NOW_MS, 'metadata', ARGV[4], 'ttl', ARGV[5],
+redis.call('HSET', thread, 'version', 1, 'id', ARGV[3], 'tenant', ARGV[2], 'createdAt', NOW_MS, 'metadata', ARGV[4], 'ttl', ARGV[5],
   'throwaway', '', 'createHash', ARGV[6])
 touch_thread(ARGV[1])
 return 'created'

@@ -3,7 +3,7 @@
 
 local run_id, token, nonce, status, end_event = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local run = key.run(run_id)
-local r = redis.call('HMGET', run, 'status', 'endToken', 'endNonce', 'threadKey', 'chain', 'kind', 'cancel')
+local r = redis.call('HMGET', run, 'status', 'endToken', 'endNonce', 'threadKey', 'chain', 'kind', 'cancel', 'tenant')
 if not r[1] then return { 'lost' } end
 if TERMINAL[r[1]] then
   if r[2] == token and r[3] == nonce then return { 'won', {} } end
@@ -33,6 +33,8 @@ local job = end_run(run_id, tonumber(token), status, fields, end_event)
 
 if r[6] == 'delete_thread' then
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do
+    -- They have ended by now; without its record a run could never leave the set.
+    close_run(id, r[8])
     redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
   end
   -- Runs accepted behind the deletion would have found the thread gone; there are none: submit refuses them.

@@ -16,6 +16,7 @@ const names = [
   'create_thread',
   'set_thread_metadata',
   'rung',
+  'open_runs',
 ] as const;
 type ScriptName = (typeof names)[number];
 

@@ -98,15 +98,36 @@ local function unpark(thread_key, state)
   return chain_id
 end
 
+-- The runs that have not ended, scored with the bytes of their requests: what the caps are held against. A set counts
+-- a script that is sent again once, which no counter would; the sum of the bytes moves only with the set.
+local function open_run(run_id, tenant, bytes)
+  if redis.call('ZADD', key.open(), bytes, run_id) == 1 then redis.call('INCRBY', key.openBytes(), bytes) end
+  redis.call('ZADD', key.tenantOpen(tenant), bytes, run_id)
+end
+
+-- Ends are counted in windows of this length: how fast room comes free.
+local PACE_MS = 10000
+local PACE_WINDOW = math.floor(NOW_MS / PACE_MS)
+
+local function close_run(run_id, tenant)
+  redis.call('ZREM', key.tenantOpen(tenant), run_id)
+  local bytes = redis.call('ZSCORE', key.open(), run_id)
+  if redis.call('ZREM', key.open(), run_id) == 0 then return end
+  if redis.call('DECRBY', key.openBytes(), bytes) <= 0 then redis.call('DEL', key.openBytes()) end
+  redis.call('INCR', key.ended(PACE_WINDOW))
+  redis.call('PEXPIRE', key.ended(PACE_WINDOW), 3 * PACE_MS)
+end
+
 -- Ends a run: status, the one `end` event, out of the mailbox, next in line. The lease, if this run holds it,
 -- is given up: an empty nonce is nobody's, the token stays so that it can only grow.
 local function end_run(run_id, token, status, fields, end_data)
   local run = key.run(run_id)
-  local thread_key, chain_id = unpack(redis.call('HMGET', run, 'threadKey', 'chain'))
+  local thread_key, chain_id, tenant = unpack(redis.call('HMGET', run, 'threadKey', 'chain', 'tenant'))
   redis.call('HSET', run, 'status', status, 'endedAt', NOW_MS, 'updatedAt', NOW_MS, unpack(fields))
   local seq = append_event(run_id, token, 'end', end_data)
   redis.call('ZREM', key.leases(), run_id)
   redis.call('ZREM', key.due(), run_id)
+  close_run(run_id, tenant)
   not_ready(run_id)
   local lease = key.lease(thread_key)
   if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'nonce', '', 'run', '', 'deadline', 0) end
@@ -150,7 +171,7 @@ local function cancel_run(run_id, action)
 end
 
 -- Whether nobody has looked at this partition for a while: Redis was away, or every gateway.
-local AWAY_MS = 5000
+local AWAY_MS = 2500
 local function was_away()
   local swept = redis.call('GET', key.swept())
   return swept and NOW_MS - tonumber(swept) > AWAY_MS

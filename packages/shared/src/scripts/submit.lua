@@ -43,7 +43,7 @@ elseif redis.call('LLEN', mailbox) > 0 and e.multitask == 'reject' then
 end
 
 if not exists then
-  redis.call('HSET', thread, 'id', e.thread, 'tenant', e.tenant, 'createdAt', NOW_MS, 'metadata', ARGV[3],
+  redis.call('HSET', thread, 'version', e.version, 'id', e.thread, 'tenant', e.tenant, 'createdAt', NOW_MS, 'metadata', ARGV[3],
     'ttl', e.threadTtlMs, 'throwaway', e.throwaway and '1' or '')
 end
 
@@ -77,9 +77,11 @@ redis.call('HSET', key.run(e.run),
   'chain', chain_id, 'queue', e.queue, 'kind', e.kind, 'status', 'queued', 'attempt', 0, 'delivery', 0,
   'crashes', 0, 'seq', 0, 'bytes', 0, 'createdAt', NOW_MS, 'updatedAt', NOW_MS,
   'retention', retention, 'answers', e.answers and '1' or '', 'continues', e.continues and '1' or '', 'request', ARGV[2])
-redis.call('HSET', key.chain(chain_id), 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
+redis.call('HSET', key.chain(chain_id), 'version', e.version, 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('PERSIST', key.chain(chain_id))
+-- Deletions and state edits are not held against anybody: a wave of expiring threads must not shut submits out.
+if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end
 if e.kind == 'graph' then
   redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
   redis.call('HSET', thread, 'graph', e.graph, 'assistant', e.assistant)

@@ -1,0 +1,50 @@
+import type { Cluster, Redis } from 'ioredis';
+import type { Keys } from './keys.ts';
+import { PARTITIONS } from './partition.ts';
+import type { Scripts } from './scripts/index.ts';
+
+export interface OpenLoad {
+  /** Runs that have not ended: at work, ready, held, or not due yet. */
+  runs: number;
+  /** Of their requests. */
+  bytes: number;
+  /** Runs that end in a second, over the last ten to twenty. */
+  endedPerSecond: number;
+}
+
+/** The runs that have not ended, over all partitions: each is right in itself, but they are not read as one. */
+export class OpenRuns {
+  readonly #redis: Redis | Cluster;
+  readonly #keys: Keys;
+  readonly #scripts: Scripts;
+
+  constructor(redis: Redis | Cluster, keys: Keys, scripts: Scripts) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#scripts = scripts;
+  }
+
+  async load(): Promise<OpenLoad> {
+    const load = { runs: 0, bytes: 0, endedPerSecond: 0 };
+    // Sent all at once, as a pipeline is; one of ioredis could not go to several nodes of a cluster.
+    const all = await Promise.all(this.#roots().map((root) => this.#scripts.open_runs(root)));
+    for (const [runs, bytes, ended, ms] of all as [number, number, number, number][]) {
+      load.runs += runs;
+      load.bytes += bytes;
+      load.endedPerSecond += (ended * 1000) / ms;
+    }
+    return load;
+  }
+
+  /** How many of the runs are the tenant's. */
+  async ofTenant(tenant: string): Promise<number> {
+    const counts = await Promise.all(
+      this.#roots().map((root) => this.#redis.zcard(this.#keys.tenantOpen(root, tenant))),
+    );
+    return counts.reduce((sum, one) => sum + one, 0);
+  }
+
+  #roots(): string[] {
+    return Array.from({ length: PARTITIONS }, (_, partition) => this.#keys.root(partition));
+  }
+}
