@@ -41,7 +41,7 @@ export class Doorbell {
     this.#store = store;
   }
 
-  /** Rings for ready runs, then takes them out of the outbox. Ringing twice for one job is ringing once. */
+  /** Rings for ready runs, and notes in the outbox that it was done. Ringing twice for one job is ringing once. */
   async ring(jobs: (Job | undefined)[]): Promise<void> {
     const ready = jobs.filter((job) => job !== undefined);
     if (ready.length === 0) return;
