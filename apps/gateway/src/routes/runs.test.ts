@@ -316,6 +316,8 @@ describe('waiting for a run', () => {
     expect(await server.json('GET', '/threads/t1')).toMatchObject({ status: 'interrupted' });
 
     const answer = { assistant_id: 'agent', command: { resume: { [id]: 'yes' } } };
+    const late = await server.json('POST', '/threads/t1/runs', { ...answer, after_seconds: 60 });
+    expect(late).toMatchObject({ status: 422, field: 'after_seconds' });
     const second = await server.send('POST', '/threads/t1/runs/wait', { body: answer });
     const stored = await server.services.store.read.run('t', runOf(second));
     expect(stored?.request).toMatchObject({ answers: { q: 'yes' }, resume: { [id]: 'yes' } });

@@ -45,6 +45,12 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
   if (known === 'conflict') throw idempotencyConflict();
   if (known) return { runId: known.runId, thread, graph, repeated: true };
   const answers = await keyAnswers(services, order.tenant, thread, order);
+  // Meanwhile the thread would be nobody's: no question open, and no run at work.
+  if (answers && order.afterMs) {
+    throw new Refusal('invalid_request', 'An answer cannot be put off; send it when it is to count', {
+      field: 'after_seconds',
+    });
+  }
   const request = toRequest(order, graph, answers);
   const admission = await admit(services, order.tenant, request, order.batch);
   const submission: Submission = {
