@@ -1,11 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import { readEvents } from '@millrace/shared/event-reader';
 import { Keys } from '@millrace/shared/keys';
-import { PARTITIONS } from '@millrace/shared/partition';
 import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
 import type { Fleet } from './fleet.ts';
+import { leftovers } from './leftovers.ts';
 import type { Acknowledged } from './load.ts';
 
 export interface CheckOptions {
@@ -140,18 +141,14 @@ async function checkThreads(
   return violations;
 }
 
-/** Nothing waits that nobody will come for. */
+/** The queue takes this long, some leases, to see that a job's worker is gone. */
+const CLEAR_MS = 30_000;
+
+/** Nothing is left that nobody will come for. What is just being cleared away is given the time. */
 async function checkLeftovers(redis: Redis, keys: Keys): Promise<string[]> {
-  const violations: string[] = [];
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    const root = keys.root(partition);
-    for (const index of ['leases', 'due']) {
-      const left = await redis.zcard(`${root}:${index}`);
-      if (left > 0) violations.push(`partition ${partition}: ${left} left in ${index}`);
-    }
+  for (const deadline = Date.now() + CLEAR_MS; ; await sleep(100)) {
+    const left = await leftovers(redis, keys);
+    if (left.length === 0) return [];
+    if (Date.now() > deadline) return left.map((key) => `${key} is left, and nobody will come for it`);
   }
-  for await (const page of redis.scanStream({ match: `${keys.prefix}:*:mailbox:*`, count: 1000 })) {
-    for (const key of page as string[]) violations.push(`${key} is not empty`);
-  }
-  return violations;
 }
