@@ -7,7 +7,7 @@ import type { Fleet } from './fleet.ts';
 export interface Acknowledged {
   runId: string;
   thread: string;
-  /** `answer` for a run that answers what an `ask` asked. */
+  /** `answer` for a run that answers what an `ask` asked, `approved` for one that passes a breakpoint. */
   graph: string;
   /** The text of its input; unique. */
   text: string;
@@ -57,10 +57,20 @@ export class LoadClient {
   }
 
   /** Answers what a run has asked. */
+  async answer(asked: Acknowledged, answer: string): Promise<Acknowledged>;
+  async answer(asked: Acknowledged, answer: string, options: SendOptions): Promise<Acknowledged | undefined>;
   async answer(asked: Acknowledged, answer: string, options: SendOptions = {}) {
     const { graph, thread, text } = asked;
     const body = { ...this.#order(graph), command: { resume: answer } };
     return this.#send({ graph: 'answer', thread, text }, body, options);
+  }
+
+  /** Lets a run go on that stands at a breakpoint. */
+  async goOn(asked: Acknowledged) {
+    const { thread, text } = asked;
+    const body = { ...this.#order(asked.graph), input: null };
+    const run = await this.#send({ graph: 'approved', thread, text }, body, {});
+    return run as Acknowledged;
   }
 
   /** Answers once more what was answered already, as an order of its own: it must be refused. */
