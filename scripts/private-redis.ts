@@ -10,7 +10,7 @@ import { findServers } from './find-redis.ts';
 import { lastLines, openLog } from './log-file.ts';
 import { redisCacheDir } from './paths.ts';
 import { freePort } from './ports.ts';
-import { pingRedis } from './redis-ping.ts';
+import { pingAny, pingRedis } from './redis-ping.ts';
 import type { Invocation, ServerProgram } from './redis-server-binary.ts';
 import { runCommand } from './run-command.ts';
 import { type Say, UserError } from './say.ts';
@@ -207,9 +207,13 @@ function once<T>(action: () => Promise<T>): () => Promise<T> {
 }
 
 /** The Redis somebody else runs: checked before anything is started on it. */
-export async function requireRedis(url: string, password: string | undefined): Promise<void> {
+export async function requireRedis(
+  url: string,
+  password: string | undefined,
+  sentinelPassword?: string,
+): Promise<void> {
   try {
-    await pingRedis(url, { timeoutMs: 5000, password });
+    await pingAny(url, { timeoutMs: 5000, password, sentinelPassword });
   } catch (error) {
     const reason = (error as Error).message;
     throw new UserError(`REDIS_URL cannot be used: ${reason}. Unset it to get a private Redis.`);

@@ -18,6 +18,18 @@ test('a Redis that can be used passes, with the password in the URL or beside it
   await requireRedis(`redis://default:${password}@127.0.0.1:${port}/1`, undefined);
 });
 
+test('of Sentinels and of a cluster it is enough that one answers', async () => {
+  const { password, port } = new URL(await privateRedis());
+  const hosts = `127.0.0.1:${await freePort()},127.0.0.1:${port}`;
+  await requireRedis(`redis+cluster://:${password}@${hosts}`, undefined);
+  await requireRedis(`redis+cluster://${hosts}`, password);
+  // The credentials in the URL are the master's.
+  await requireRedis(`redis+sentinel://:other@${hosts}/main`, undefined, password);
+  await expect(requireRedis(`redis+cluster://127.0.0.1:${await freePort()}`, undefined)).rejects.toThrow(
+    'ECONNREFUSED',
+  );
+});
+
 test('a refusal is told without the password', async () => {
   const { port } = new URL(await privateRedis());
   const failure = await requireRedis(`redis://:swordfish@127.0.0.1:${port}`, undefined).catch(

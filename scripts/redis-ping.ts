@@ -16,6 +16,26 @@ export async function pingRedis(url: string, options: PingOptions): Promise<void
     throw new Error('what answers there is not Redis');
 }
 
+/** Asks all that a URL of Sentinels or of a cluster names; one PONG is enough, the rest is for the apps to see. */
+export async function pingAny(
+  url: string,
+  { sentinelPassword, ...options }: PingOptions & { sentinelPassword: string | undefined },
+): Promise<void> {
+  const parts = /^redis(s?)\+(sentinel|cluster):\/\/(.*@)?([^/]*)/i.exec(url);
+  if (!parts) return pingRedis(url, options);
+  const [, tls = '', kind = '', credentials = '', hosts = ''] = parts;
+  const sentinel = kind.toLowerCase() === 'sentinel';
+  const pings = hosts.split(',').map((host) => {
+    const at = sentinel && !/:\d+$/.test(host) ? `${host}:26379` : host;
+    // What stands in the URL is for the master, not for the Sentinels.
+    if (sentinel) return pingRedis(`redis${tls}://${at}`, { ...options, password: sentinelPassword });
+    return pingRedis(`redis${tls}://${credentials}${at}`, options);
+  });
+  await Promise.any(pings).catch((error: AggregateError) => {
+    throw error.errors[0];
+  });
+}
+
 /** The answer to one command that is answered with one line, as it stands on the wire. */
 export async function askRedis(url: string, command: string[], options: PingOptions): Promise<string> {
   const target = parse(url, options.password);
@@ -42,7 +62,7 @@ function parse(url: string, password: string | undefined): Target {
     throw new Error('it is not a URL (percent-encode the password, or give it as REDIS_PASSWORD)');
   }
   if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:') {
-    throw new Error('it must begin with redis:// or rediss://');
+    throw new Error('it must begin with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)');
   }
   try {
     return {

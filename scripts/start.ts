@@ -61,7 +61,7 @@ async function openRedis(
   signal: AbortSignal,
 ): Promise<RedisHandle> {
   if (redisUrl !== undefined) {
-    await requireRedis(redisUrl, env.REDIS_PASSWORD);
+    await requireRedis(redisUrl, env.REDIS_PASSWORD, env.REDIS_SENTINEL_PASSWORD);
     return { url: redisUrl, exited: new Promise(() => {}), outlive: () => {}, stop: async () => {} };
   }
   const redis = await startRedis({ dataDir, log: say, logFile: join(logDir, 'redis.log'), signal });

@@ -3,12 +3,17 @@ import { Keys } from '@millrace/shared/keys';
 import { Lifecycle } from '@millrace/shared/lifecycle';
 import type { Logger } from '@millrace/shared/logger';
 import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
-import { checkServer, connect, type RedisTarget, whenReady } from '@millrace/shared/redis';
-import type { Redis } from 'ioredis';
+import {
+  checkServer,
+  connect,
+  type RedisConnection,
+  type RedisTarget,
+  whenReady,
+} from '@millrace/shared/redis';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
-import { isRedisFault } from './http/redis-fault.ts';
 import { registerCapacityMetrics, registerSweeperMetrics } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
@@ -47,19 +52,20 @@ export async function startGateway(
 
 async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Promise<Gateway> {
   const drain = new AbortController();
-  const open = (target: RedisTarget, role: 'gateway' | 'subscriber') => {
-    const redis = connect(target, role, logger);
-    life.onStop(`redis (${role})`, () => redis.disconnect());
+  const open = (target: RedisTarget) => {
+    const redis = connect(target, 'gateway', logger);
+    life.onStop('redis (gateway)', () => redis.disconnect());
     return redis;
   };
-  const redis = open(config.redis, 'gateway');
-  const checkpointRedis =
-    config.checkpointRedis === config.redis ? redis : open(config.checkpointRedis, 'gateway');
+  const redis = open(config.redis);
+  const checkpointRedis = config.checkpointRedis === config.redis ? redis : open(config.checkpointRedis);
+  const subscriber = connect(config.redis, 'subscriber', logger);
+  life.onStop('redis (subscriber)', () => subscriber.disconnect());
   const keys = new Keys(config.prefix);
   const services = createServices({
     redis,
     checkpointRedis,
-    subscriber: open(config.redis, 'subscriber'),
+    subscriber,
     keys,
     retention: config.retention,
     limits: config.limits,
@@ -101,7 +107,7 @@ async function startOps(
 }
 
 /** Waits for Redis, however long it takes; what it is not fit for will not get better by waiting. */
-async function whenFit(redis: Redis, allowEviction: boolean, life: Lifecycle): Promise<void> {
+async function whenFit(redis: RedisConnection, allowEviction: boolean, life: Lifecycle): Promise<void> {
   for (;;) {
     await whenReady(redis);
     try {

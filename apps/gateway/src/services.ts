@@ -7,7 +7,7 @@ import { EventReader } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
-import { memoryUse } from '@millrace/shared/redis';
+import { memoryUse, type RedisConnection } from '@millrace/shared/redis';
 import type { Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
@@ -31,9 +31,9 @@ export interface Services {
 }
 
 export interface ServiceParts {
-  redis: Redis;
+  redis: RedisConnection;
   /** May be the same. */
-  checkpointRedis: Redis;
+  checkpointRedis: RedisConnection;
   /** Of role `subscriber`; handed over. */
   subscriber: Redis;
   keys: Keys;

@@ -1,6 +1,6 @@
 import { readEvents } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
-import type { Redis } from 'ioredis';
+import type { RedisConnection } from '@millrace/shared/redis';
 
 const PAGE = 500;
 
@@ -9,7 +9,7 @@ const PAGE = 500;
  * it could store them, and the next one will say them anew.
  */
 export async function unfinishedMessages(
-  redis: Redis,
+  redis: RedisConnection,
   keys: Keys,
   runId: string,
   values: Record<string, unknown>,

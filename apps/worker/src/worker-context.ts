@@ -1,8 +1,8 @@
 import type { RedisSaver } from '@millrace/checkpoint-redis';
 import type { Logger } from '@millrace/shared/logger';
 import type { Doorbell } from '@millrace/shared/queue';
+import type { RedisConnection } from '@millrace/shared/redis';
 import type { RunStore } from '@millrace/shared/run-store';
-import type { Redis } from 'ioredis';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { WorkerMetrics } from './metrics.ts';
@@ -11,9 +11,9 @@ import type { WorkerMetrics } from './metrics.ts';
 export interface WorkerContext {
   /** Unique to this process. */
   name: string;
-  redis: Redis;
+  redis: RedisConnection;
   /** Where checkpoints live; may be the same server. */
-  checkpointRedis: Redis;
+  checkpointRedis: RedisConnection;
   /** Key prefix of the checkpoints. */
   checkpointPrefix: string;
   store: RunStore;

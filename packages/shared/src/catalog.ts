@@ -1,13 +1,13 @@
-import type { Redis } from 'ioredis';
 import { type CatalogEntry, catalogEntry } from './contract/catalog.ts';
 import type { Keys } from './keys.ts';
+import type { RedisConnection } from './redis.ts';
 
 /** The graphs that workers have loaded, as gateways know them. Outlives the workers. */
 export class Catalog {
-  readonly #redis: Redis;
+  readonly #redis: RedisConnection;
   readonly #key: string;
 
-  constructor(redis: Redis, keys: Keys) {
+  constructor(redis: RedisConnection, keys: Keys) {
     this.#redis = redis;
     this.#key = keys.catalog();
   }

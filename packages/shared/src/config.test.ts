@@ -10,6 +10,7 @@ import {
   toRetention,
 } from './config.ts';
 import { flag, list, port, seconds, wholeNumber } from './config-fields.ts';
+import { parseRedisUrl } from './redis-url.ts';
 
 const schema = z.object({
   ...redisConfig,
@@ -106,10 +107,65 @@ describe('a Redis URL', () => {
     expect(problems({ REDIS_URL: url })).toHaveLength(1);
   });
 
-  it.each(['redis://h', 'rediss://u:p%23%25@h:1/3', 'redis://[::1]:6379', 'redis://:a@b@h'])(
-    'takes %s',
-    (url) => {
-      expect(problems({ REDIS_URL: url, CHECKPOINT_REDIS_URL: url })).toEqual([]);
-    },
-  );
+  it.each([
+    ['http://host', 'redis+sentinel:// or redis+cluster://'],
+    ['redis-sentinel://host/m', 'redis+sentinel:// or redis+cluster://'],
+    ['redis://:sec@a:1,b:2', 'names several hosts'],
+    ['redis+sentinel://:sec@a:1,b:2', 'does not name the master'],
+    ['redis+sentinel://:sec@a:1,b:2/0/1/2', 'is not a URL like redis+sentinel://'],
+    ['redis+sentinel://:sec@a:1,b:2/m/x', 'is not a URL like redis+sentinel://'],
+    ['redis+sentinel://:sec@a:1,,b/m', 'host 2'],
+    ['redis+sentinel://:sec/ret@a/m', '%2F'],
+    ['redis+cluster://:sec@a:1,b:70000', 'host 2'],
+    ['redis+cluster://:sec@', 'host 1'],
+    ['redis+cluster://sec#ret', 'host 1'],
+    ['redis+cluster://:sec@a:1/3', 'names a database'],
+    ['rediss+cluster://u:sec%ret@a', '%25'],
+  ])('%s: says what is wrong with it, and shows no password', (url, words) => {
+    for (const name of ['REDIS_URL', 'CHECKPOINT_REDIS_URL']) {
+      const [problem = ''] = problems({ [name]: url });
+      expect(problem).toContain(words);
+      expect(problem.split(':')[0]).toBe(name);
+      expect(problem).not.toMatch(/sec|ret/);
+    }
+  });
+
+  it.each([
+    'redis://h',
+    'rediss://u:p%23%25@h:1/3',
+    'redis://[::1]:6379',
+    'redis://:a@b@h',
+    'redis+sentinel://h/mymaster',
+    'rediss+sentinel://u:p%2F@h1:1,[::1]:2,h3/my.master-1/2',
+    'redis+cluster://h',
+    'rediss+cluster://u:a@b@h1:1,h2:2/0',
+  ])('takes %s', (url) => {
+    expect(problems({ REDIS_URL: url, CHECKPOINT_REDIS_URL: url })).toEqual([]);
+  });
+
+  it('of several hosts is read as it was meant', () => {
+    expect(parseRedisUrl('rediss+sentinel://u:p%2F:q@h1:1,[::1]:2,h3/main/2', 'P')).toEqual({
+      kind: 'sentinel',
+      tls: true,
+      hosts: [
+        { host: 'h1', port: 1 },
+        { host: '::1', port: 2 },
+        { host: 'h3', port: 26379 },
+      ],
+      master: 'main',
+      db: 2,
+      username: 'u',
+      password: 'p/:q',
+    });
+    expect(parseRedisUrl('redis+cluster://:a@b@h1:1,h2', 'P')).toEqual({
+      kind: 'cluster',
+      tls: false,
+      hosts: [
+        { host: 'h1', port: 1 },
+        { host: 'h2', port: 6379 },
+      ],
+      username: undefined,
+      password: 'a@b',
+    });
+  });
 });

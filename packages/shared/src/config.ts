@@ -1,9 +1,9 @@
 import type { z } from 'zod';
 import { days, flag, hours, oneOf, optionalText, text, variable } from './config-fields.ts';
-import { redisUrl } from './config-redis-url.ts';
 import { DEFAULT_PREFIX } from './keys.ts';
 import { logLevels } from './logger.ts';
 import type { RedisTarget } from './redis.ts';
+import { parseRedisUrl } from './redis-url.ts';
 import type { Retention } from './run-moves.ts';
 
 /** Everything that is wrong with the environment, in one message that shows no value. */
@@ -38,8 +38,9 @@ export const logLevel = oneOf(logLevels, 'info');
 
 /** Fields of what gateway and worker must agree on about Redis; {@link toRedis} makes values of them. */
 export const redisConfig = {
-  REDIS_URL: variable('redis://127.0.0.1:6379', (given) => redisUrl(given, 'REDIS_PASSWORD')),
+  REDIS_URL: variable('redis://127.0.0.1:6379', (given) => checkedUrl(given, 'REDIS_PASSWORD')),
   REDIS_PASSWORD: optionalText(),
+  REDIS_SENTINEL_PASSWORD: optionalText(),
   REDIS_PREFIX: text(
     DEFAULT_PREFIX,
     /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
@@ -47,11 +48,17 @@ export const redisConfig = {
   ),
   CHECKPOINT_BACKEND: oneOf(['redis'], 'redis'),
   CHECKPOINT_REDIS_URL: variable<string | undefined>(undefined, (given) =>
-    redisUrl(given, 'CHECKPOINT_REDIS_PASSWORD'),
+    checkedUrl(given, 'CHECKPOINT_REDIS_PASSWORD'),
   ),
   CHECKPOINT_REDIS_PASSWORD: optionalText(),
+  CHECKPOINT_REDIS_SENTINEL_PASSWORD: optionalText(),
   ALLOW_EVICTION: flag(false),
 };
+
+function checkedUrl(url: string, passwordVariable: string): string {
+  parseRedisUrl(url, passwordVariable);
+  return url;
+}
 
 export interface RedisConfig {
   redis: RedisTarget;
@@ -63,13 +70,21 @@ export interface RedisConfig {
 }
 
 export function toRedis(env: z.infer<z.ZodObject<typeof redisConfig>>): RedisConfig {
-  const redis = { url: env.REDIS_URL, password: env.REDIS_PASSWORD };
+  const redis = {
+    url: env.REDIS_URL,
+    password: env.REDIS_PASSWORD,
+    sentinelPassword: env.REDIS_SENTINEL_PASSWORD,
+  };
   return {
     redis,
     checkpointRedis:
       env.CHECKPOINT_REDIS_URL === undefined
         ? redis
-        : { url: env.CHECKPOINT_REDIS_URL, password: env.CHECKPOINT_REDIS_PASSWORD },
+        : {
+            url: env.CHECKPOINT_REDIS_URL,
+            password: env.CHECKPOINT_REDIS_PASSWORD,
+            sentinelPassword: env.CHECKPOINT_REDIS_SENTINEL_PASSWORD,
+          },
     prefix: env.REDIS_PREFIX,
     allowEviction: env.ALLOW_EVICTION,
   };

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import type { Logger } from './logger.ts';
+import type { RedisConnection } from './redis.ts';
 
 /** How long a silent subscription is believed. */
 const PING_INTERVAL_MS = 5_000;
@@ -28,7 +29,7 @@ export interface Watch {
  */
 export class EventHub {
   readonly #subscriber: Redis;
-  readonly #publisher: Redis;
+  readonly #publisher: RedisConnection;
   readonly #keys: Keys;
   readonly #watchers = new Map<string, Set<WatchState>>();
   readonly #pingChannel: string;
@@ -36,7 +37,7 @@ export class EventHub {
   #heard = true;
 
   /** @param subscriber of role `subscriber`, handed over: closed with the hub */
-  constructor(subscriber: Redis, publisher: Redis, keys: Keys, logger: Logger) {
+  constructor(subscriber: Redis, publisher: RedisConnection, keys: Keys, logger: Logger) {
     this.#subscriber = subscriber;
     this.#publisher = publisher;
     this.#keys = keys;

@@ -1,10 +1,10 @@
-import type { Redis } from 'ioredis';
 import type { RunEvent } from './contract/event.ts';
 import { eventId } from './contract/event.ts';
 import { hasEnded, type RunStatus } from './contract/run.ts';
 import type { EventHub } from './event-hub.ts';
 import type { Keys } from './keys.ts';
 import { partitionOfRun } from './partition.ts';
+import type { RedisConnection } from './redis.ts';
 
 const PAGE = 256;
 
@@ -17,7 +17,7 @@ const LOOK_AGAIN_MS = 15_000;
  * @param after number of the last event not wanted; 0 begins at the beginning
  */
 export async function readEvents(
-  redis: Redis,
+  redis: RedisConnection,
   keys: Keys,
   runId: string,
   after: number,
@@ -37,11 +37,11 @@ export async function readEvents(
 
 /** Reads runs' streams from Redis, from any process. */
 export class EventReader {
-  readonly #redis: Redis;
+  readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #hub: EventHub;
 
-  constructor(redis: Redis, keys: Keys, hub: EventHub) {
+  constructor(redis: RedisConnection, keys: Keys, hub: EventHub) {
     this.#redis = redis;
     this.#keys = keys;
     this.#hub = hub;

@@ -1,6 +1,6 @@
-import type { Cluster, Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { PARTITIONS } from './partition.ts';
+import type { RedisConnection } from './redis.ts';
 import type { Scripts } from './scripts/index.ts';
 
 export interface OpenLoad {
@@ -14,11 +14,11 @@ export interface OpenLoad {
 
 /** The runs that have not ended, over all partitions: each is right in itself, but they are not read as one. */
 export class OpenRuns {
-  readonly #redis: Redis | Cluster;
+  readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #scripts: Scripts;
 
-  constructor(redis: Redis | Cluster, keys: Keys, scripts: Scripts) {
+  constructor(redis: RedisConnection, keys: Keys, scripts: Scripts) {
     this.#redis = redis;
     this.#keys = keys;
     this.#scripts = scripts;

@@ -1,7 +1,7 @@
-import type { Cluster, Redis } from 'ioredis';
 import { groupBy } from './group-by.ts';
 import type { Keys } from './keys.ts';
 import { PARTITIONS, partitionOfRun } from './partition.ts';
+import type { RedisConnection } from './redis.ts';
 import type { Job } from './run-moves.ts';
 import type { Scripts } from './scripts/index.ts';
 
@@ -10,11 +10,11 @@ const RING_AGAIN_MS = 60_000;
 
 /** The runs that are ready, until somebody claims them: what a queue forgets is found here. */
 export class Outbox {
-  readonly #redis: Redis | Cluster;
+  readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #scripts: Scripts;
 
-  constructor(redis: Redis | Cluster, keys: Keys, scripts: Scripts) {
+  constructor(redis: RedisConnection, keys: Keys, scripts: Scripts) {
     this.#redis = redis;
     this.#keys = keys;
     this.#scripts = scripts;

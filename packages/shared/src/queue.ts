@@ -1,6 +1,6 @@
 import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import type { RedisConnection } from './redis.ts';
 import type { Job } from './run-moves.ts';
 import type { RunStore } from './run-store.ts';
 
@@ -30,12 +30,12 @@ export interface Demand {
 
 /** Puts ready runs into BullMQ, and reads from there how much work there is. */
 export class Doorbell {
-  readonly #redis: Redis;
+  readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #store: RunStore;
   readonly #queues = new Map<string, Queue<JobData>>();
 
-  constructor(redis: Redis, store: RunStore) {
+  constructor(redis: RedisConnection, store: RunStore) {
     this.#redis = redis;
     this.#keys = store.keys;
     this.#store = store;

@@ -1,17 +1,17 @@
-import type { Cluster, Redis } from 'ioredis';
 import { type RunRecord, runRecord } from './contract/run.ts';
 import { type ChainRecord, chainRecord, type ThreadRecord, threadRecord } from './contract/thread.ts';
 import { type Keys, threadKey } from './keys.ts';
 import { partitionOfRun, partitionOfThread } from './partition.ts';
+import type { RedisConnection } from './redis.ts';
 import type { Scripts } from './scripts/index.ts';
 
 /** Looks at runs, threads and chains. What belongs to another tenant is not there. */
 export class RunReader {
-  readonly #redis: Redis | Cluster;
+  readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #scripts: Scripts;
 
-  constructor(redis: Redis | Cluster, keys: Keys, scripts: Scripts) {
+  constructor(redis: RedisConnection, keys: Keys, scripts: Scripts) {
     this.#redis = redis;
     this.#keys = keys;
     this.#scripts = scripts;

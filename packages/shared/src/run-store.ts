@@ -1,4 +1,3 @@
-import type { Cluster, Redis } from 'ioredis';
 import type { EndEvent, NewEvent } from './contract/event.ts';
 import type { JsonObject } from './contract/json.ts';
 import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
@@ -7,6 +6,7 @@ import { Keys, threadKey } from './keys.ts';
 import { OpenRuns } from './open-runs.ts';
 import { Outbox } from './outbox.ts';
 import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
+import type { RedisConnection } from './redis.ts';
 import type {
   ClaimResult,
   Finish,
@@ -38,11 +38,11 @@ export class RunStore {
   readonly read: RunReader;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
-  readonly #redis: Redis | Cluster;
+  readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
   readonly #retention: Retention;
 
-  constructor(redis: Redis | Cluster, options: { keys?: Keys; retention?: Retention } = {}) {
+  constructor(redis: RedisConnection, options: { keys?: Keys; retention?: Retention } = {}) {
     this.keys = options.keys ?? new Keys();
     this.#redis = redis;
     this.#scripts = loadScripts(redis, this.keys.prefix);

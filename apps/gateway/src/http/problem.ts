@@ -1,8 +1,8 @@
 import { Refusal, type RefusalCode } from '@millrace/shared/contract/error';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { HttpEnv } from './env.ts';
-import { isRedisFault } from './redis-fault.ts';
 
 const RETRY_AFTER_SECONDS = 1;
 

@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Context } from 'hono';
 import type { HttpEnv } from './env.ts';
-import { isRedisFault } from './redis-fault.ts';
 
 const KEEP_ALIVE_MS = 15_000;
 const RETRY_MS = 1_000;

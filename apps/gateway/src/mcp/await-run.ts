@@ -1,5 +1,5 @@
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { CallToolResult } from '@modelcontextprotocol/server';
-import { isRedisFault } from '../http/redis-fault.ts';
 import { waitForRun } from '../use-cases/runs.ts';
 import { reportSteps } from './run-progress.ts';
 import { acceptedResult, runResult } from './run-result.ts';

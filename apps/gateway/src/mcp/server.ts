@@ -1,5 +1,6 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import type { JsonObject } from '@millrace/shared/contract/json';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import {
   type CallToolRequest,
   type CallToolResult,
@@ -8,7 +9,6 @@ import {
   Server,
 } from '@modelcontextprotocol/server';
 import packageJson from '../../package.json' with { type: 'json' };
-import { isRedisFault } from '../http/redis-fault.ts';
 import type { Services } from '../services.ts';
 import type { ArgumentCheck } from './argument-check.ts';
 import { callGraph } from './call-graph.ts';

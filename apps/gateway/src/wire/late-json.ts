@@ -1,7 +1,7 @@
 import { Refusal } from '@millrace/shared/contract/error';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Context } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
-import { isRedisFault } from '../http/redis-fault.ts';
 import { lateErrorText } from './outcome-json.ts';
 
 /** Proxies close what is silent for long; a newline before JSON is none of the value. */

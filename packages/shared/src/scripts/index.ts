@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Cluster, Redis } from 'ioredis';
 import { luaKeys } from '../keys.ts';
+import type { RedisConnection } from '../redis.ts';
 
 const names = [
   'submit',
@@ -41,7 +41,7 @@ export type Scripts = Record<ScriptName, Script>;
  * Makes the scripts callable on a connection. Each takes a partition's root as its one key, so that Redis
  * Cluster can route it, and touches that partition alone.
  */
-export function loadScripts(redis: Redis | Cluster, prefix: string): Scripts {
+export function loadScripts(redis: RedisConnection, prefix: string): Scripts {
   const prelude = read('prelude');
   const scripts = {} as Scripts;
   for (const name of names) {

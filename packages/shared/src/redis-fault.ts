@@ -1,4 +1,4 @@
-const names = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError']);
+const names = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'StorageRefusal']);
 
 const codes = new Set([
   'ECONNREFUSED',
@@ -17,6 +17,11 @@ const messages = [
   /^Stream isn't writeable/,
   /^Connection is closed/,
   /^Command aborted/,
+  /^Cluster isn't ready/,
+  /^Cluster is ended/,
+  /^Too many Cluster redirections/,
+  /^None of startup nodes is available/,
+  /^No subscriber for the cluster/,
   /\b(?:READONLY|LOADING|OOM|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|BUSY)\b/,
 ];
 
