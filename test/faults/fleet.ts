@@ -1,11 +1,19 @@
 import { fileURLToPath } from 'node:url';
 import { Keys } from '@millrace/shared/keys';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { type Ledger, startLedger } from '../ledger.ts';
 import { type AppProcess, startProcess } from '../processes.ts';
 import { RedisProcess } from './redis-process.ts';
 
 const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url));
+
+/** What a fleet keeps its runs in. */
+export interface RedisServers {
+  url: string;
+  /** A connection of the test's own. */
+  connect: () => Redis;
+  remove: () => Promise<void>;
+}
 
 export interface FleetOptions {
   gateways?: number;
@@ -14,11 +22,13 @@ export interface FleetOptions {
   env?: Record<string, string>;
   /** Lines of Redis configuration. */
   redis?: string[];
+  /** Several servers in place of one of its own; removed with the fleet. */
+  on?: RedisServers;
 }
 
 /** Gateways, workers, a ledger and a Redis of their own, all real processes. */
 export class Fleet {
-  readonly redis: RedisProcess;
+  readonly #redis: RedisServers;
   /** Those that were killed or have left, for what they logged. */
   readonly gone: AppProcess[] = [];
   #ledger: Ledger;
@@ -26,14 +36,14 @@ export class Fleet {
   readonly workers: AppProcess[] = [];
   readonly #env: Record<string, string>;
 
-  private constructor(redis: RedisProcess, ledger: Ledger, env: Record<string, string>) {
-    this.redis = redis;
+  private constructor(redis: RedisServers, ledger: Ledger, env: Record<string, string>) {
+    this.#redis = redis;
     this.#ledger = ledger;
     this.#env = env;
   }
 
   static async start(options: FleetOptions = {}): Promise<Fleet> {
-    const redis = await RedisProcess.start(options.redis);
+    const redis = options.on ?? (await RedisProcess.start(options.redis));
     const fleet = new Fleet(redis, await startLedger(), {
       REDIS_URL: redis.url,
       LANGGRAPH_CONFIG: graphs,
@@ -53,6 +63,12 @@ export class Fleet {
       throw failed.reason;
     }
     return fleet;
+  }
+
+  /** The one server, to be killed or paused. */
+  get redis(): RedisProcess {
+    if (!(this.#redis instanceof RedisProcess)) throw new Error('this fleet has several servers');
+    return this.#redis;
   }
 
   get ledger(): Ledger {
@@ -101,9 +117,7 @@ export class Fleet {
 
   /** A connection of the test's own. */
   connect(): Redis {
-    const redis = new Redis(this.redis.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
-    redis.on('error', () => undefined);
-    return redis;
+    return this.#redis.connect();
   }
 
   get keys(): Keys {
@@ -114,7 +128,7 @@ export class Fleet {
   async stop(): Promise<(number | null)[]> {
     await this.#ledger.close();
     const codes = await Promise.all([...this.gateways, ...this.workers].map((app) => app.end('SIGTERM')));
-    await this.redis.remove();
+    await this.#redis.remove();
     return codes;
   }
 }

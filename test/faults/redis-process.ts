@@ -59,6 +59,13 @@ export class RedisProcess {
     probe.disconnect();
   }
 
+  /** A connection of the test's own, that outlives what happens to the server. */
+  connect(): Redis {
+    const redis = new Redis(this.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
+    redis.on('error', () => undefined);
+    return redis;
+  }
+
   async kill(): Promise<void> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;

@@ -46,6 +46,8 @@ export interface GatewayConfig extends RedisConfig {
   limits: CapacityLimits;
   logLevel: LogLevel;
   retention: Retention;
+  /** How many replicas of Redis must have a run before it is accepted. */
+  waitReplicas: number;
   /** How long `POST /message` waits for the answer unless told, in milliseconds. */
   waitMs: number;
   /** And how long at most, whatever it is told. */
@@ -71,6 +73,7 @@ const shape = {
   API_KEYS: variable<ApiKey[]>([], readApiKeys),
   ALLOWED_HOSTS: list(),
   ALLOWED_ORIGINS: list(),
+  REDIS_WAIT_REPLICAS: wholeNumber(0, { max: 10 }),
   MAX_BODY_BYTES: wholeNumber(1024 * 1024, { min: 1024, max: 64 * 1024 * 1024 }),
   MAX_OPEN_RUNS: wholeNumber(100_000),
   MAX_OPEN_RUNS_PER_TENANT: wholeNumber(10_000),
@@ -98,6 +101,11 @@ const gatewayConfig = z
     message: 'must not be more than WAIT_MAX_SECONDS',
     when: ({ value }) => read(value, 'WAIT_SECONDS', 'number') && read(value, 'WAIT_MAX_SECONDS', 'number'),
   })
+  .refine((env) => env.REDIS_WAIT_REPLICAS === 0 || !env.REDIS_URL.includes('+cluster:'), {
+    path: ['REDIS_WAIT_REPLICAS'],
+    message: 'cannot be kept in a cluster; leave it out, and set min-replicas-to-write on its masters',
+    when: ({ value }) => read(value, 'REDIS_WAIT_REPLICAS', 'number') && read(value, 'REDIS_URL', 'string'),
+  })
   .transform(
     (env): GatewayConfig => ({
       ...toRedis(env),
@@ -116,6 +124,7 @@ const gatewayConfig = z
       },
       logLevel: env.LOG_LEVEL,
       retention: toRetention(env),
+      waitReplicas: env.REDIS_WAIT_REPLICAS,
       waitMs: env.WAIT_SECONDS,
       maxWaitMs: env.WAIT_MAX_SECONDS,
       drainMs: env.DRAIN_SECONDS,

@@ -11,6 +11,7 @@ import {
   whenReady,
 } from '@millrace/shared/redis';
 import { isRedisFault } from '@millrace/shared/redis-fault';
+import { Replication } from '@millrace/shared/replication';
 import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
@@ -61,6 +62,8 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   const checkpointRedis = config.checkpointRedis === config.redis ? redis : open(config.checkpointRedis);
   const subscriber = connect(config.redis, 'subscriber', logger);
   life.onStop('redis (subscriber)', () => subscriber.disconnect());
+  const replication =
+    config.waitReplicas > 0 ? new Replication(open(config.redis), config.waitReplicas) : undefined;
   const keys = new Keys(config.prefix);
   const services = createServices({
     redis,
@@ -68,6 +71,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
     subscriber,
     keys,
     retention: config.retention,
+    replication,
     limits: config.limits,
     logger,
   });
@@ -86,7 +90,9 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   life.onStop('streams', () => drain.abort());
   logger.info({ url: server.url, opsUrl: ops }, `listening on ${server.url}`);
 
-  for (const one of new Set([redis, checkpointRedis])) await whenFit(one, config.allowEviction, life);
+  for (const one of new Set([redis, checkpointRedis, replication?.redis ?? redis])) {
+    await whenFit(one, config.allowEviction, life);
+  }
   readiness.connected = true;
   const sweeper = new Sweeper(services, registerSweeperMetrics(registry));
   sweeper.start();

@@ -8,6 +8,7 @@ import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
 import { memoryUse, type RedisConnection } from '@millrace/shared/redis';
+import type { Replication } from '@millrace/shared/replication';
 import type { Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import type { Redis } from 'ioredis';
@@ -38,14 +39,25 @@ export interface ServiceParts {
   subscriber: Redis;
   keys: Keys;
   retention?: Retention;
+  /** What must have a run before it is accepted; nothing more than `redis` unless told. */
+  replication?: Replication | undefined;
   /** None unless told. */
   limits?: CapacityLimits;
   logger: Logger;
 }
 
 export function createServices(parts: ServiceParts): Services {
-  const { redis, checkpointRedis, subscriber, keys, retention, limits = NO_LIMITS, logger } = parts;
-  const store = new RunStore(redis, { keys, ...(retention && { retention }) });
+  const {
+    redis,
+    checkpointRedis,
+    subscriber,
+    keys,
+    retention,
+    replication,
+    limits = NO_LIMITS,
+    logger,
+  } = parts;
+  const store = new RunStore(redis, { keys, replication, ...(retention && { retention }) });
   const doorbell = new Doorbell(redis, store);
   const hub = new EventHub(subscriber, redis, keys, logger);
   const prefix = keys.checkpoints();

@@ -1,4 +1,9 @@
-const names = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError', 'StorageRefusal']);
+const names = new Set([
+  'MaxRetriesPerRequestError',
+  'ClusterAllFailedError',
+  'StorageRefusal',
+  'NotReplicated',
+]);
 
 const codes = new Set([
   'ECONNREFUSED',

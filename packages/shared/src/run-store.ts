@@ -7,6 +7,7 @@ import { OpenRuns } from './open-runs.ts';
 import { Outbox } from './outbox.ts';
 import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
+import type { Replication } from './replication.ts';
 import type {
   ClaimResult,
   Finish,
@@ -18,7 +19,7 @@ import type {
   SubmitResult,
 } from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
-import { loadScripts, type Scripts } from './scripts/index.ts';
+import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
 
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
 
@@ -41,18 +42,32 @@ export class RunStore {
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
   readonly #retention: Retention;
+  readonly #replication: Replication | undefined;
+  readonly #accept: Script;
 
-  constructor(redis: RedisConnection, options: { keys?: Keys; retention?: Retention } = {}) {
+  constructor(
+    redis: RedisConnection,
+    options: { keys?: Keys; retention?: Retention; replication?: Replication | undefined } = {},
+  ) {
     this.keys = options.keys ?? new Keys();
     this.#redis = redis;
     this.#scripts = loadScripts(redis, this.keys.prefix);
     this.read = new RunReader(redis, this.keys, this.#scripts);
     this.outbox = new Outbox(redis, this.keys, this.#scripts);
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
+    this.#replication = options.replication;
+    this.#accept = this.#replication
+      ? loadScripts(this.#replication.redis, this.keys.prefix).submit
+      : this.#scripts.submit;
     this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
   }
 
-  /** Accepts a run, once per idempotency key. Ring `job`, if any: the sweeper will otherwise, later. */
+  /**
+   * Accepts a run, once per idempotency key. Ring `job`, if any: the sweeper will otherwise, later.
+   *
+   * @throws NotReplicated when replicas are to be waited for, and they have not heard of the run in time. It is stored, and
+   *   will run, if this Redis lives on
+   */
   async submit(s: Submission): Promise<SubmitResult> {
     const partition = partitionOfThread(s.thread);
     const key = threadKey(s.tenant, s.thread);
@@ -79,13 +94,14 @@ export class RunStore {
       bodyHash: s.idempotency?.bodyHash,
       idempotencyTtlMs: IDEMPOTENCY_MS,
     };
-    const reply = (await this.#scripts.submit(
+    const reply = (await this.#accept(
       this.keys.root(partition),
       JSON.stringify(envelope),
       JSON.stringify(s.request),
       JSON.stringify(s.threadMetadata ?? {}),
     )) as [SubmitResult['outcome'], string, string[], string?];
     if (reply[0] !== 'accepted') return { outcome: reply[0] };
+    await this.#replication?.reached();
     return { outcome: 'accepted', runId: reply[1], job: toJob(reply[2]), repeated: reply[3] === 'repeated' };
   }
 
@@ -282,6 +298,11 @@ export class RunStore {
     );
     const [runId, hash] = await this.#redis.hmget(key, 'run', 'hash');
     if (!runId) return undefined;
+    if (this.#replication) {
+      // Whoever accepted it may have waited in vain, so it is waited for again, which takes a write.
+      await this.#replication.redis.pexpire(key, IDEMPOTENCY_MS);
+      await this.#replication.reached();
+    }
     return hash === idempotency.bodyHash ? { runId } : 'conflict';
   }
 

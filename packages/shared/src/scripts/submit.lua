@@ -4,13 +4,18 @@
 local e = cjson.decode(ARGV[1])
 
 -- The caller made the id for this very call: the client sends a script again when its reply was lost.
-if redis.call('EXISTS', key.run(e.run)) == 1 then return { 'accepted', e.run, job_of(e.run) } end
+if redis.call('EXISTS', key.run(e.run)) == 1 then
+  -- Only a write can be waited for, by who wants replicas to have the run.
+  redis.call('HSET', key.run(e.run), 'version', e.version)
+  return { 'accepted', e.run, job_of(e.run) }
+end
 
 local thread, mailbox = key.thread(e.threadKey), key.mailbox(e.threadKey)
 
 if e.idempotencyKey then
   local known = redis.call('HMGET', key.idempotency(e.idempotencyKey), 'run', 'hash')
   if known[1] then
+    redis.call('PEXPIRE', key.idempotency(e.idempotencyKey), e.idempotencyTtlMs)
     if known[2] == e.bodyHash then return { 'accepted', known[1], {}, 'repeated' } end
     return { 'conflict', known[1] }
   end
