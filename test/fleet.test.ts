@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoreClient } from './client.ts';
 import { type Ledger, startLedger } from './ledger.ts';
 import { type AppProcess, startProcess } from './processes.ts';
+import { events } from './sse-events.ts';
 
 /** Several gateways and workers, each a process of its own, on one Redis. */
 
@@ -72,25 +73,6 @@ async function gauge(gateway: AppProcess, name: string): Promise<number> {
   const page = await (await fetch(`${gateway.url}/metrics`)).text();
   const line = page.split('\n').find((one) => one.startsWith(name));
   return Number(line?.split(' ').at(-1));
-}
-
-/** Server-sent events: id and name of each. */
-async function* events(response: Response): AsyncGenerator<{ id: string; name: string; data: string }> {
-  let buffer = '';
-  for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-    buffer += chunk;
-    for (let end = buffer.indexOf('\n\n'); end >= 0; end = buffer.indexOf('\n\n')) {
-      const block = buffer.slice(0, end);
-      buffer = buffer.slice(end + 2);
-      const field = (name: string) =>
-        block
-          .split('\n')
-          .filter((line) => line.startsWith(`${name}: `))
-          .map((line) => line.slice(name.length + 2))
-          .join('\n');
-      if (field('event')) yield { id: field('id'), name: field('event'), data: field('data') };
-    }
-  }
 }
 
 describe('two gateways and three workers', () => {

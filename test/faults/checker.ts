@@ -32,6 +32,7 @@ export async function check(
   options: CheckOptions,
 ): Promise<string[]> {
   const redis = fleet.connect();
+  const checkpointRedis = fleet.connectToCheckpoints();
   try {
     const keys = new Keys();
     const tenant = options.tenant ?? 'default';
@@ -44,11 +45,12 @@ export async function check(
       violations.push(...(await checkRun(redis, keys, run, record, options)));
     }
     violations.push(...checkSteps(fleet, acknowledged, attempts, options));
-    violations.push(...(await checkThreads(redis, keys, tenant, acknowledged, options)));
-    violations.push(...(await checkLeftovers(redis, keys)));
+    violations.push(...(await checkThreads(checkpointRedis, keys, tenant, acknowledged, options)));
+    violations.push(...(await checkLeftovers(redis, checkpointRedis, keys)));
     return violations;
   } finally {
     redis.disconnect();
+    checkpointRedis.disconnect();
   }
 }
 
@@ -149,9 +151,9 @@ async function checkThreads(
 const CLEAR_MS = 30_000;
 
 /** Nothing is left that nobody will come for. What is just being cleared away is given the time. */
-async function checkLeftovers(redis: Redis, keys: Keys): Promise<string[]> {
+async function checkLeftovers(redis: Redis, checkpointRedis: Redis, keys: Keys): Promise<string[]> {
   for (const deadline = Date.now() + CLEAR_MS; ; await sleep(100)) {
-    const left = await leftovers(redis, keys);
+    const left = await leftovers(redis, checkpointRedis, keys);
     if (left.length === 0) return [];
     if (Date.now() > deadline) return left.map((key) => `${key} is left, and nobody will come for it`);
   }

@@ -1,44 +1,12 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { check } from './checker.ts';
-import { Fleet, type FleetOptions } from './fleet.ts';
-import { LoadClient } from './load.ts';
+import { scenarios, steps } from './scenario.ts';
 
 /** Faults that are really caused: real processes, real signals, a real Redis. */
 
-const steps = { chain: ['a', 'b', 'c'], siblings: ['x', 'y', 'z', 'join'], echo: ['echo'] };
-
 const eight = Array.from({ length: 8 }, (_, i) => `thread-${i}`);
 
-let fleet: Fleet | undefined;
-
-async function start(options: FleetOptions = {}): Promise<{ fleet: Fleet; client: LoadClient }> {
-  const started = await Fleet.start(options);
-  fleet = started;
-  return { fleet: started, client: new LoadClient(started) };
-}
-
-afterEach(async () => {
-  const codes = await fleet?.stop();
-  fleet = undefined;
-  expect(codes?.filter((code) => code !== 0) ?? []).toEqual([]);
-});
-
-/** Waits until every acknowledged run has ended, asking any gateway. */
-async function settled({ gateways }: Fleet, client: LoadClient): Promise<void> {
-  await Promise.all(
-    client.acknowledged.map(async ({ runId, thread }) => {
-      for (;;) {
-        const response = await fetch(`${gateways[0]?.url}/threads/${thread}/runs/${runId}/join`).catch(
-          () => undefined,
-        );
-        const body = response?.ok
-          ? ((await response.json()) as { __error__?: { error: string } })
-          : undefined;
-        if (body && body.__error__?.error !== 'unavailable') return;
-      }
-    }),
-  );
-}
+const start = scenarios();
 
 describe('Redis', () => {
   it('killed and back: runs at work end once, and nobody needs a restart', async () => {
@@ -49,7 +17,7 @@ describe('Redis', () => {
     await fleet.redis.away(500, 'killed');
     fleet.ledger.release('b');
     await client.drive({ graph: 'chain', threads: 8, count: 8, width: 4 });
-    await settled(fleet, client);
+    await client.settled();
     expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
   });
 
@@ -60,7 +28,7 @@ describe('Redis', () => {
     await fleet.ledger.called('b', 8);
     await fleet.redis.away(8_000, 'paused');
     fleet.ledger.release('b');
-    await settled(fleet, client);
+    await client.settled();
     expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
   });
 
@@ -90,7 +58,7 @@ describe('a worker', () => {
       await fleet.startWorker();
     }
     await load;
-    await settled(fleet, client);
+    await client.settled();
     // A worker had eight runs at most, each with three steps side by side.
     expect(await check(fleet, client.acknowledged, { steps, repeats: killed * 8 * 3 })).toEqual([]);
   });
@@ -106,7 +74,7 @@ describe('a worker', () => {
     await fleet.ledger.called('b', 2);
     frozen?.signal('SIGCONT');
     fleet.ledger.release('b');
-    await settled(fleet, client);
+    await client.settled();
     expect(await check(fleet, client.acknowledged, { steps, repeats: 1 })).toEqual([]);
     expect(other.log.some((line) => line.includes('"status":"succeeded"'))).toBe(true);
   });
@@ -118,7 +86,7 @@ describe('a worker', () => {
     const leaving = fleet.workers.shift();
     expect(await leaving?.end('SIGTERM')).toBe(0);
     await load;
-    await settled(fleet, client);
+    await client.settled();
     expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
   });
 });
@@ -134,7 +102,7 @@ describe('a gateway', () => {
       await fleet.startGateway();
     }
     await load;
-    await settled(fleet, client);
+    await client.settled();
     expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { type Ledger, startLedger } from '../ledger.ts';
 import { type AppProcess, startProcess } from '../processes.ts';
 import { RedisProcess } from './redis-process.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 
 const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url));
 
@@ -24,28 +25,40 @@ export interface FleetOptions {
   redis?: string[];
   /** Several servers in place of one of its own; removed with the fleet. */
   on?: RedisServers;
+  /** Checkpoints have a Redis of their own. */
+  checkpointRedis?: boolean;
 }
 
 /** Gateways, workers, a ledger and a Redis of their own, all real processes. */
 export class Fleet {
   readonly #redis: RedisServers;
+  readonly #checkpointRedis: RedisServers;
   /** Those that were killed or have left, for what they logged. */
   readonly gone: AppProcess[] = [];
   #ledger: Ledger;
   readonly gateways: AppProcess[] = [];
   readonly workers: AppProcess[] = [];
   readonly #env: Record<string, string>;
+  readonly #proxies: TcpProxy[] = [];
 
-  private constructor(redis: RedisServers, ledger: Ledger, env: Record<string, string>) {
+  private constructor(
+    redis: RedisServers,
+    checkpointRedis: RedisServers,
+    ledger: Ledger,
+    env: Record<string, string>,
+  ) {
     this.#redis = redis;
+    this.#checkpointRedis = checkpointRedis;
     this.#ledger = ledger;
     this.#env = env;
   }
 
   static async start(options: FleetOptions = {}): Promise<Fleet> {
     const redis = options.on ?? (await RedisProcess.start(options.redis));
-    const fleet = new Fleet(redis, await startLedger(), {
+    const checkpointRedis = options.checkpointRedis ? await RedisProcess.start(options.redis) : redis;
+    const fleet = new Fleet(redis, checkpointRedis, await startLedger(), {
       REDIS_URL: redis.url,
+      ...(options.checkpointRedis && { CHECKPOINT_REDIS_URL: checkpointRedis.url }),
       LANGGRAPH_CONFIG: graphs,
       LEASE_SECONDS: '2',
       DRAIN_SECONDS: '5',
@@ -67,8 +80,12 @@ export class Fleet {
 
   /** The one server, to be killed or paused. */
   get redis(): RedisProcess {
-    if (!(this.#redis instanceof RedisProcess)) throw new Error('this fleet has several servers');
-    return this.#redis;
+    return asProcess(this.#redis);
+  }
+
+  /** Where checkpoints are: the same, unless they have one of their own. */
+  get checkpointRedis(): RedisProcess {
+    return asProcess(this.#checkpointRedis);
   }
 
   get ledger(): Ledger {
@@ -92,6 +109,13 @@ export class Fleet {
     const gateway = await startProcess('gateway', { ...this.#env, ...env });
     this.gateways.push(gateway);
     return gateway;
+  }
+
+  /** A way to Redis of its own, for a process started with `REDIS_URL: proxy.url`. */
+  async proxy(): Promise<TcpProxy> {
+    const proxy = await TcpProxy.start(this.redis.url);
+    this.#proxies.push(proxy);
+    return proxy;
   }
 
   /** Kills one for good. */
@@ -120,6 +144,11 @@ export class Fleet {
     return this.#redis.connect();
   }
 
+  /** One to where checkpoints are. */
+  connectToCheckpoints(): Redis {
+    return this.#checkpointRedis.connect();
+  }
+
   get keys(): Keys {
     return new Keys();
   }
@@ -128,7 +157,13 @@ export class Fleet {
   async stop(): Promise<(number | null)[]> {
     await this.#ledger.close();
     const codes = await Promise.all([...this.gateways, ...this.workers].map((app) => app.end('SIGTERM')));
-    await this.#redis.remove();
+    await Promise.all(this.#proxies.map((proxy) => proxy.close()));
+    await Promise.all([...new Set([this.#redis, this.#checkpointRedis])].map((one) => one.remove()));
     return codes;
   }
+}
+
+function asProcess(servers: RedisServers): RedisProcess {
+  if (!(servers instanceof RedisProcess)) throw new Error('this fleet has several servers');
+  return servers;
 }

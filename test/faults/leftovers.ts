@@ -9,11 +9,20 @@ const OF_A_QUEUE = /^\{[^}]+\}:[^:]+:(id|meta|events|marker|stalled-check)$/;
  * Keys that nobody will ever come for, once all runs have ended: they do not expire, and belong neither to a thread
  * that does nor to a chain that waits for an answer there.
  */
-export async function leftovers(redis: Redis, keys: Keys): Promise<string[]> {
+export async function leftovers(redis: Redis, checkpointRedis: Redis, keys: Keys): Promise<string[]> {
   const roots = Array.from({ length: PARTITIONS }, (_, partition) => keys.root(partition));
   const expiring = new Set(
     (await Promise.all(roots.map((root) => redis.zrange(`${root}:expiry`, 0, -1)))).flat(),
   );
+  // Both may be one.
+  const lasting = [
+    ...new Set([...(await lastingIn(redis, keys)), ...(await lastingIn(checkpointRedis, keys))]),
+  ];
+  const owned = await Promise.all(lasting.map((key) => isOwned(redis, keys, key, expiring)));
+  return lasting.filter((_, i) => !owned[i]);
+}
+
+async function lastingIn(redis: Redis, keys: Keys): Promise<string[]> {
   const lasting: string[] = [];
   for await (const page of redis.scanStream({ match: `*${keys.prefix}*`, count: 1000 })) {
     const found = page as string[];
@@ -21,8 +30,7 @@ export async function leftovers(redis: Redis, keys: Keys): Promise<string[]> {
     // -2 is gone meanwhile.
     lasting.push(...found.filter((_, i) => times[i] === -1));
   }
-  const owned = await Promise.all(lasting.map((key) => isOwned(redis, keys, key, expiring)));
-  return [...new Set(lasting.filter((_, i) => !owned[i]))];
+  return lasting;
 }
 
 async function isOwned(redis: Redis, keys: Keys, key: string, expiring: Set<string>): Promise<boolean> {

@@ -14,6 +14,8 @@ export interface Acknowledged {
 }
 
 export interface SendOptions {
+  /** The order's idempotency key; a new one if absent. */
+  key?: string;
   /** Send the order once more after it was acknowledged, as a client does that lost the reply. */
   again?: boolean;
   /** Ends the trying. */
@@ -39,7 +41,12 @@ export class LoadClient {
   }
 
   /** @returns once a gateway has accepted the run; undefined when `signal` came first */
-  async submit(graph: string, thread: string, text: string): Promise<Acknowledged>;
+  async submit(
+    graph: string,
+    thread: string,
+    text: string,
+    options?: Omit<SendOptions, 'signal'>,
+  ): Promise<Acknowledged>;
   async submit(
     graph: string,
     thread: string,
@@ -97,6 +104,11 @@ export class LoadClient {
     return false;
   }
 
+  /** Waits until every acknowledged run has ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.acknowledged.map((run) => this.outcome(run)));
+  }
+
   /** Submits to a random thread, `count` times, `width` at once; each thread in an order that the client knows. */
   async drive(options: { graph: string; threads: number; count: number; width: number }): Promise<void> {
     let next = 0;
@@ -125,9 +137,8 @@ export class LoadClient {
   async #send(
     order: Omit<Acknowledged, 'runId'>,
     body: unknown,
-    { again, signal }: SendOptions,
+    { key = randomUUID(), again, signal }: SendOptions,
   ): Promise<Acknowledged | undefined> {
-    const key = randomUUID();
     const path = `/threads/${order.thread}/runs`;
     const response = await this.#persist(path, key, body, signal);
     if (!response) return undefined;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -91,8 +91,32 @@ export class RedisProcess {
     else await this.up();
   }
 
+  /** Copies the data as it is now. */
+  async snapshot(): Promise<void> {
+    // What it has acknowledged is in the file by then.
+    this.pause();
+    try {
+      await rm(this.#snapshotDir, { recursive: true, force: true });
+      await cp(this.#dir, this.#snapshotDir, { recursive: true });
+    } finally {
+      this.resume();
+    }
+  }
+
+  /** Kills the server and brings it back with the data of the last snapshot. */
+  async restore(): Promise<void> {
+    await this.kill();
+    await rm(this.#dir, { recursive: true });
+    await cp(this.#snapshotDir, this.#dir, { recursive: true });
+    await this.up();
+  }
+
   async remove(): Promise<void> {
     await this.kill();
-    await rm(this.#dir, { recursive: true, force: true });
+    for (const dir of [this.#dir, this.#snapshotDir]) await rm(dir, { recursive: true, force: true });
+  }
+
+  get #snapshotDir(): string {
+    return `${this.#dir}-snapshot`;
   }
 }

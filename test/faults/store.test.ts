@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
 import type { RunRequest } from '@millrace/shared/contract/run';
 import { createLogger } from '@millrace/shared/logger';
 import { PARTITIONS, partitionOfThread } from '@millrace/shared/partition';
@@ -8,6 +7,7 @@ import type { Submission } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TcpProxy } from './tcp-proxy.ts';
 
 let test: TestRedis;
 let store: RunStore;
@@ -60,69 +60,33 @@ async function sweepAll(times = 2): Promise<string[]> {
   return found;
 }
 
-/** A way to Redis that can lose a reply together with the connection. */
-async function lossyRoute(url: string) {
-  const { hostname, port } = new URL(url);
-  const sockets = new Set<Socket>();
-  let losing: string | undefined;
-  const server: Server = createServer((client) => {
-    const upstream = dial(Number(port), hostname);
-    for (const one of [client, upstream]) {
-      sockets.add(one);
-      one.on('error', () => undefined);
-    }
-    client.on('data', (data) => upstream.write(data));
-    upstream.on('data', (data) => {
-      if (losing !== undefined && data.includes(losing)) {
-        losing = undefined;
-        client.destroy();
-        upstream.destroy();
-        return;
-      }
-      client.write(data);
-    });
-    client.on('close', () => upstream.destroy());
-    upstream.on('close', () => client.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  // The server behind may want a password.
-  const through = new URL(url);
-  through.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    url: through.href,
-    loseReplyWith: (text: string) => {
-      losing = text;
-    },
-    lost: () => losing === undefined,
-    close: () => {
-      for (const one of sockets) one.destroy();
-      server.close();
-    },
-  };
+/** Loses the next reply with this text in it. */
+function loseReplyWith(route: TcpProxy, text: string): void {
+  route.loseReplies((reply) => route.lost === 0 && reply.includes(text));
 }
 
 describe('a submit whose reply was lost, and that ioredis sends again', () => {
-  let route: Awaited<ReturnType<typeof lossyRoute>>;
+  let route: TcpProxy;
   let gateway: ReturnType<typeof connect>;
   let lossy: RunStore;
 
   beforeEach(async () => {
-    route = await lossyRoute(test.url);
+    route = await TcpProxy.start(test.url);
     gateway = connect({ url: route.url }, 'gateway', createLogger('test', 'silent'));
     await whenReady(gateway);
     lossy = new RunStore(gateway, { keys: test.keys });
     // The server knows the script now, so that the lost reply is the submit's own.
     await accept('warm', {}, lossy);
   });
-  afterEach(() => {
+  afterEach(async () => {
     gateway.disconnect();
-    route.close();
+    await route.close();
   });
 
   it('counts once, and does not jam its thread', async () => {
-    route.loseReplyWith('accepted');
+    loseReplyWith(route, 'accepted');
     const runId = await accept('x', {}, lossy);
-    expect(route.lost()).toBe(true);
+    expect(route.lost).toBe(1);
     await finish(runId);
     expect((await store.read.thread('t', 'x'))?.status).toBe('idle');
     // What comes after must not wait for a run that is over.
@@ -131,12 +95,12 @@ describe('a submit whose reply was lost, and that ioredis sends again', () => {
   });
 
   it('is not refused as busy by itself', async () => {
-    route.loseReplyWith('accepted');
+    loseReplyWith(route, 'accepted');
     expect((await lossy.submit(submission('x', { multitask: 'reject' }))).outcome).toBe('accepted');
   });
 
   it('does not cancel itself', async () => {
-    route.loseReplyWith('accepted');
+    loseReplyWith(route, 'accepted');
     const runId = await accept('x', { multitask: 'interrupt' }, lossy);
     const { lease } = await claim(runId);
     await store.finish(runId, lease, { status: 'succeeded' });
@@ -150,7 +114,7 @@ describe('a submit whose reply was lost, and that ioredis sends again', () => {
     const { lease } = await claim(asked);
     const questions = [{ id: 'q', kind: 'interrupt' as const, node: 'n' }];
     await store.finish(asked, lease, { status: 'interrupted', questions });
-    route.loseReplyWith('accepted');
+    loseReplyWith(route, 'accepted');
     const answer = { ...request, input: undefined, answers: { q: 'yes' } };
     expect((await lossy.submit(submission('x', { request: answer }))).outcome).toBe('accepted');
   });

@@ -92,7 +92,7 @@ async function carryOut(
 async function conclude(worker: WorkerContext, attempt: Attempt, outcome: AttemptResult): Promise<void> {
   const { claim } = attempt;
   if (outcome.result === 'lost') {
-    worker.logger.warn({ runId: attempt.runId }, 'the lease went to somebody else; nothing more is written');
+    worker.logger.warn({ runId: attempt.runId }, 'the lease is lost; nothing more is written');
     return;
   }
   if (outcome.result === 'hand_back') {
