@@ -56,6 +56,28 @@ export const chain = new StateGraph(State)
   .addEdge('b', 'c')
   .addEdge('c', END);
 
+const part = (name: 'one' | 'two' | 'three') => async (state: State, config: LangGraphRunnableConfig) => {
+  await call(name, config);
+  return { [name]: state.text };
+};
+
+/** Each step writes what no other step touches. */
+export const parts = new StateGraph(
+  Annotation.Root({
+    ...State.spec,
+    one: Annotation<string>,
+    two: Annotation<string>,
+    three: Annotation<string>,
+  }),
+)
+  .addNode('writeOne', part('one'))
+  .addNode('writeTwo', part('two'))
+  .addNode('writeThree', part('three'))
+  .addEdge(START, 'writeOne')
+  .addEdge('writeOne', 'writeTwo')
+  .addEdge('writeTwo', 'writeThree')
+  .addEdge('writeThree', END);
+
 export const siblings = new StateGraph(State)
   .addNode('x', step('x'))
   .addNode('y', step('y'))

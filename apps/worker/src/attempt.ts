@@ -3,7 +3,7 @@ import type { Claim } from '@millrace/shared/run-moves';
 /**
  * Why an attempt stops before the graph is through.
  *
- * - `lost`: another worker has the thread, or Redis has forgotten us: write nothing, leave
+ * - `lost`: another worker has the thread, or Redis has forgotten us or what we wrote: write nothing, leave
  * - `cancelled`: somebody asked for it
  * - `timeout`: the run's time is used up
  * - `drain`: this worker is leaving; the run goes on elsewhere
@@ -25,6 +25,8 @@ export class Attempt {
   #control: Drainable | undefined;
   #drainWanted = false;
   #baseStep: number | undefined;
+  /** How many of its events are known to be stored. */
+  eventsStored = 0;
 
   constructor(claim: Claim) {
     this.claim = claim;

@@ -57,6 +57,7 @@ export class EventWriter {
       if (this.#failure) return;
       try {
         const result = await this.#store.emit(this.#attempt.runId, this.#attempt.claim.lease, first, batch);
+        if (result !== 'lost') this.#attempt.eventsStored = first + batch.length - 1;
         if (result === 'lost') this.#attempt.stop('lost');
         if (result === 'cancel') this.#attempt.stop('cancelled');
       } catch (error) {

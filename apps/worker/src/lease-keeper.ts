@@ -58,9 +58,10 @@ export class LeaseKeeper {
     this.#renewing = true;
     try {
       const attempts = this.attempts;
-      const held = attempts.map(({ runId, claim, usedMs, baseStep }) => ({
+      const held = attempts.map(({ runId, claim, eventsStored, usedMs, baseStep }) => ({
         runId,
         lease: claim.lease,
+        events: eventsStored,
         usedMs,
         baseStep,
       }));

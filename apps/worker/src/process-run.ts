@@ -93,22 +93,31 @@ async function conclude(worker: WorkerContext, attempt: Attempt, outcome: Attemp
   const { claim } = attempt;
   if (outcome.result === 'lost') {
     worker.logger.warn({ runId: attempt.runId }, 'the lease is lost; nothing more is written');
-    return;
+    return letGo(worker, attempt);
   }
-  if (outcome.result === 'hand_back') {
-    const { usedMs, baseStep } = attempt;
-    const options = { delayMs: outcome.delayMs, usedMs, baseStep };
-    const back = await persistently(attempt, () =>
-      worker.store.handBack(attempt.runId, claim.lease, options),
-    );
-    await worker.doorbell.ring([back.job]);
-    return;
-  }
+  if (outcome.result === 'hand_back') return handBack(worker, attempt, outcome.delayMs);
   const { end } = outcome;
   const { won, job } = await persistently(attempt, () =>
-    worker.store.finish(attempt.runId, claim.lease, end),
+    worker.store.finish(attempt.runId, claim.lease, end, attempt.eventsStored),
   );
-  if (won) observe(worker, claim, outcome.end, attempt.usedMs);
+  if (!won) return letGo(worker, attempt);
+  observe(worker, claim, end, attempt.usedMs);
+  await worker.doorbell.ring([job]);
+}
+
+/**
+ * A store that went back to an older state refuses an attempt whose lease it may still know. Then the run goes on from what
+ * is there, at no cost; where the lease is another's, nothing happens.
+ */
+function letGo(worker: WorkerContext, attempt: Attempt): Promise<void> {
+  return handBack(worker, attempt, ANOTHER_TIME_MS);
+}
+
+async function handBack(worker: WorkerContext, attempt: Attempt, delayMs: number): Promise<void> {
+  const { usedMs, baseStep } = attempt;
+  const { job } = await persistently(attempt, () =>
+    worker.store.handBack(attempt.runId, attempt.claim.lease, { delayMs, usedMs, baseStep }),
+  );
   await worker.doorbell.ring([job]);
 }
 

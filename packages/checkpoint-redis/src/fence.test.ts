@@ -44,6 +44,35 @@ test('a fence only rises, and tells the head', async () => {
   expect(await readFence(space.redis, thread())).toBe(6);
 });
 
+test('a holder whose writes the store has forgotten is refused until the fence is raised', async () => {
+  const lease = { token: 5, nonce: 'a' };
+  await raise(lease);
+  const holder = saver.withLease({ lease });
+  const first = await putCheckpoint(holder, 't', { values: { m: 1 } });
+  const snapshot = await Promise.all(
+    (await space.keys()).map(async (key) => [key, await space.redis.dumpBuffer(key)] as const),
+  );
+  const second = await putCheckpoint(holder, 't', { parent: first, values: { n: 1 } });
+  await space.redis.unlink(...(await space.keys()));
+  for (const [key, value] of snapshot) await space.redis.restore(key, 0, value);
+  const before = await content();
+  for (const write of [
+    () => putCheckpoint(holder, 't', { parent: second }),
+    () => holder.putWrites(config(second), [['a', 1]], 'task'),
+    () => holder.describe(config(first), { tasks: [], channels: [] }),
+    () => holder.deleteThread('t'),
+  ]) {
+    await expect(write()).rejects.toThrow(/gone, as after a restored snapshot/);
+  }
+  expect(await content()).toEqual(before);
+  // The same lease raised once more is no new beginning.
+  await raise(lease);
+  await expect(putCheckpoint(holder, 't')).rejects.toThrow(FenceError);
+  const next = { token: 6, nonce: 'b' };
+  expect(await raise(next)).toEqual({ raised: true, head: first });
+  await putCheckpoint(saver.withLease({ lease: next }), 't', { parent: first });
+});
+
 test('tokens are exact up to 2^53', async () => {
   const top = Number.MAX_SAFE_INTEGER;
   expect(await raise({ token: top - 1, nonce: 'a' })).toEqual({ raised: true });

@@ -16,8 +16,8 @@ export interface Lease {
 export type RaisedFence = { raised: true; head?: string } | { raised: false; token: number };
 
 /**
- * A write was refused, because its lease is not the one the thread's fence names (or because it had none and
- * the thread is fenced). Nothing was written.
+ * A write was refused: its lease is not the one the thread's fence names, or it had none and the thread is fenced, or
+ * the store has gone back to before what was written under that lease. Nothing was written.
  */
 export class FenceError extends Error {
   readonly threadId: string;
@@ -26,8 +26,12 @@ export class FenceError extends Error {
   /** The token that stands; 0 when the thread has no fence. */
   readonly heldToken: number;
 
-  constructor(threadId: string, token: number | undefined, heldToken: number) {
-    const held = heldToken === 0 ? 'there is no fence' : `the fence is at ${heldToken}`;
+  constructor(threadId: string, token: number | undefined, heldToken: number, wentBack = false) {
+    const held = wentBack
+      ? 'what it has written before is gone, as after a restored snapshot'
+      : heldToken === 0
+        ? 'there is no fence'
+        : `the fence is at ${heldToken}`;
     const writer = token === undefined ? 'a writer without a lease' : `lease ${token}`;
     super(`Thread ${JSON.stringify(threadId)} refused ${writer}: ${held}`);
     this.name = 'FenceError';

@@ -65,6 +65,8 @@ export class RedisSaver extends BaseCheckpointSaver {
   readonly #options: RedisSaverOptions;
   readonly #store: CheckpointStore;
   readonly #keep: number;
+  /** Writes under this saver's lease, by thread: how many were sent, and up to which one they are known to be stored. */
+  readonly #writes = new Map<string, { sent: number; stored: number }>();
 
   constructor(redis: RedisClient, options: RedisSaverOptions = {}) {
     super(options.serde);
@@ -287,12 +289,19 @@ export class RedisSaver extends BaseCheckpointSaver {
 
   async #write(script: Script, threadId: string, args: ScriptArgument[]): Promise<unknown> {
     const { lease } = this.#options;
-    const fence = [lease ? String(lease.token) : '', lease?.nonce ?? ''];
+    const writes = this.#writes.get(threadId) ?? { sent: 0, stored: 0 };
+    if (lease) this.#writes.set(threadId, writes);
+    writes.sent += 1;
+    const number = writes.sent;
+    const fence = [lease ? String(lease.token) : '', lease?.nonce ?? '', number, writes.stored];
     try {
-      return await runScript(this.redis, script, this.#store.key(threadId), [...fence, ...args]);
+      const reply = await runScript(this.redis, script, this.#store.key(threadId), [...fence, ...args]);
+      // Sent in order on one connection, so those before it are stored as well.
+      writes.stored = Math.max(writes.stored, number);
+      return reply;
     } catch (error) {
-      const held = error instanceof Error && /^FENCED (\d+)/.exec(error.message)?.[1];
-      if (held) throw new FenceError(threadId, lease?.token, Number(held));
+      const [, held, back] = (error instanceof Error && /^FENCED (\d+)( BACK)?/.exec(error.message)) || [];
+      if (held) throw new FenceError(threadId, lease?.token, Number(held), back !== undefined);
       throw error;
     }
   }

@@ -200,6 +200,21 @@ describe('a lease', () => {
     expect((await claim(runId)).outcome).toBe('claimed');
   });
 
+  it('whose events Redis has forgotten writes nothing more, and can be given back', async () => {
+    const { runId } = await accept('b');
+    const { lease } = await claimed(runId);
+    const event = { name: 'updates', data: '1' };
+    expect(await store.emit(runId, lease, 1, [event])).toBe('ok');
+    // The second one was stored, and is gone with a restored snapshot.
+    expect(await store.emit(runId, lease, 3, [event])).toBe('lost');
+    expect(await store.renew(60_000, [{ runId, lease, events: 2, usedMs: 0 }])).toEqual(['lost']);
+    expect((await store.finish(runId, lease, { status: 'succeeded' }, 2)).won).toBe(false);
+    expect(await events(runId)).toEqual([[1, 'updates']]);
+    expect((await store.handBack(runId, lease, { delayMs: 0, usedMs: 0 })).won).toBe(true);
+    const next = await claimed(runId);
+    expect((await store.finish(runId, next.lease, { status: 'succeeded' })).won).toBe(true);
+  });
+
   it('passes over events of a call that was sent twice', async () => {
     const { runId } = await accept('s');
     const { lease } = await claimed(runId);

@@ -164,7 +164,10 @@ export class RunStore {
     )) as 'ok' | 'lost';
   }
 
-  /** @param firstOrdinal counts a lease's events from 1; a re-sent call with the same one changes nothing */
+  /**
+   * @param firstOrdinal counts a lease's events from 1; a re-sent call with the same one changes nothing, and where those
+   *   before it are missing it is `lost`
+   */
   async emit(runId: string, lease: Lease, firstOrdinal: number, events: NewEvent[]): Promise<HoldResult> {
     return (await this.#scripts.emit(
       this.#mustRoot(runId),
@@ -176,10 +179,20 @@ export class RunStore {
     )) as HoldResult;
   }
 
-  /** Renews leases, one script per partition, all sent at once. Results are in the order of `held`. */
+  /**
+   * Renews leases, one script per partition, all sent at once. Results are in the order of `held`.
+   *
+   * @param held.events how many events of this lease are known to be stored: with fewer it is `lost`
+   */
   async renew(
     leaseMs: number,
-    held: { runId: string; lease: Lease; usedMs: number; baseStep?: number | undefined }[],
+    held: {
+      runId: string;
+      lease: Lease;
+      events?: number;
+      usedMs: number;
+      baseStep?: number | undefined;
+    }[],
   ): Promise<HoldResult[]> {
     const byRoot = groupBy(held, (one) => this.#mustRoot(one.runId));
     const results = new Map<string, HoldResult>();
@@ -189,6 +202,7 @@ export class RunStore {
           h.runId,
           h.lease.token,
           h.lease.nonce,
+          h.events ?? 0,
           h.usedMs,
           h.baseStep ?? '',
         ]);
@@ -201,8 +215,17 @@ export class RunStore {
     return held.map((one) => results.get(one.runId) ?? 'lost');
   }
 
-  /** Ends a run. `lost` when another holder's end stands; the winner that repeats the call hears `won` again. */
-  async finish(runId: string, lease: Lease, end: Finish): Promise<{ won: boolean; job: Job | undefined }> {
+  /**
+   * Ends a run. Not won when another holder's end stands; the winner that repeats the call hears `won` again.
+   *
+   * @param eventsStored how many events of this lease are known to be stored: with fewer it is not won
+   */
+  async finish(
+    runId: string,
+    lease: Lease,
+    end: Finish,
+    eventsStored = 0,
+  ): Promise<{ won: boolean; job: Job | undefined }> {
     const event: EndEvent = { status: end.status, ...(end.error && { error: end.error }) };
     const questions = end.questions ?? [];
     const fields: string[] = [];
@@ -215,6 +238,7 @@ export class RunStore {
       runId,
       lease.token,
       lease.nonce,
+      eventsStored,
       end.status,
       JSON.stringify(event),
       JSON.stringify(questions),

@@ -1,15 +1,15 @@
--- ARGV: token, nonce, ns, id, parent id, checkpoint, metadata, format, keep, owner, authoritative,
+-- ARGV: the writer's four (see guard.lua), ns, id, parent id, checkpoint, metadata, format, keep, owner, authoritative,
 --       number of fields, fields..., number of blobs, (field, value)..., number of delta channels, channels...
 -- Reply: insertion number.
-local token, nonce, ns, id, parent = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local refused = refusal(token, nonce)
+local refused = refusal(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if refused then return refused end
+local ns, id, parent = ARGV[5], ARGV[6], ARGV[7]
 
 -- What one call may remove. More than one, so that a backlog shrinks.
 local PRUNE_BUDGET = 4
 
-local keep, owner, authoritative = tonumber(ARGV[9]), ARGV[10], ARGV[11] == '1'
-local at = 12
+local keep, owner, authoritative = tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
+local at = 14
 local function next_arg()
   at = at + 1
   return ARGV[at - 1]
@@ -27,7 +27,7 @@ for _ = 1, tonumber(next_arg()) do redis.call('HSET', key_blobs(ns), next_arg(),
 for _, field in ipairs(fields) do redis.call('HINCRBY', key_references(ns), field, 1) end
 release_blobs(ns, before[2])
 
-redis.call('HSET', checkpoint, 'r', '1', 'q', seq, 'p', parent, 'c', ARGV[6], 'm', ARGV[7], 'v', ARGV[8],
+redis.call('HSET', checkpoint, 'r', '1', 'q', seq, 'p', parent, 'c', ARGV[8], 'm', ARGV[9], 'v', ARGV[10],
   'f', cmsgpack.pack(fields))
 redis.call('ZADD', key_index(ns), seq, id)
 redis.call('ZREM', key_ancestors(ns), id)

@@ -5,5 +5,6 @@ if held[1] and (held[1] ~= ARGV[1] or held[2] ~= ARGV[2]) then
   if tonumber(held[1]) >= tonumber(ARGV[1]) then return { 0, held[1] } end
 end
 redis.call('PERSIST', key_fence())
+if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then redis.call('HDEL', key_fence(), 'writes') end
 redis.call('HSET', key_fence(), 'v', '1', 'token', ARGV[1], 'nonce', ARGV[2])
 return { 1, redis.call('HGET', key_heads(), '') or '' }

@@ -1,8 +1,8 @@
--- ARGV: token, nonce, id of the root checkpoint to go back to, budget.
+-- ARGV: the writer's four (see guard.lua), id of the root checkpoint to go back to, budget.
 -- Reply: 1 while there is more to do, 0 when done, -1 when there is no such checkpoint.
-local refused = refusal(ARGV[1], ARGV[2])
+local refused = refusal(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if refused then return refused end
-local target, budget = ARGV[3], tonumber(ARGV[4])
+local target, budget = ARGV[5], tonumber(ARGV[6])
 local position = redis.call('ZSCORE', key_index(''), target)
 if not position then return -1 end
 redis.call('HSET', key_heads(), '', target)

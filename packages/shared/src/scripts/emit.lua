@@ -2,7 +2,7 @@
 -- Events that this lease has already written (a re-sent script) are passed over.
 
 local run_id, token, nonce, first = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-if not holds(run_id, token, nonce) then return 'lost' end
+if not holds(run_id, token, nonce, first - 1) then return 'lost' end
 local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey'))
 local seen = tonumber(redis.call('HGET', lease, 'ordinal') or '0')
 local last, ordinal = nil, first
