@@ -29,6 +29,9 @@ export async function startProcess(
   });
   const log: string[] = [];
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const failed = (code: number | null): never => {
+    throw new Error(`${app} ended with ${code}:\n${log.join('\n')}`);
+  };
   const ready = new Promise<string>((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
       if (!stream) continue;
@@ -38,11 +41,12 @@ export async function startProcess(
         if (url) resolve(url);
       });
     }
-    void exited.then((code) => reject(new Error(`${app} ended with ${code}:\n${log.join('\n')}`)));
+    exited.then(failed).catch(reject);
   });
   const url = await ready;
-  // A gateway listens before it has Redis, so as to answer probes.
-  while (!(await fetch(`${url}/readyz`)).ok);
+  // A gateway listens before it has Redis, so as to answer probes, and may yet find that it cannot use it.
+  const isReady = () => fetch(`${url}/readyz`).then(({ ok }) => ok);
+  while (!(await isReady().catch(() => exited.then(failed))));
   return {
     pid: child.pid ?? 0,
     url,

@@ -90,8 +90,12 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   life.onStop('streams', () => drain.abort());
   logger.info({ url: server.url, opsUrl: ops }, `listening on ${server.url}`);
 
-  for (const one of new Set([redis, checkpointRedis, replication?.redis ?? redis])) {
-    await whenFit(one, config.allowEviction, life);
+  const { allowEviction } = config;
+  for (const one of new Set([redis, replication?.redis ?? redis])) {
+    await whenFit(one, { variable: 'REDIS_URL', allowEviction }, life);
+  }
+  if (checkpointRedis !== redis) {
+    await whenFit(checkpointRedis, { variable: 'CHECKPOINT_REDIS_URL', allowEviction }, life);
   }
   readiness.connected = true;
   const sweeper = new Sweeper(services, registerSweeperMetrics(registry));
@@ -113,11 +117,15 @@ async function startOps(
 }
 
 /** Waits for Redis, however long it takes; what it is not fit for will not get better by waiting. */
-async function whenFit(redis: RedisConnection, allowEviction: boolean, life: Lifecycle): Promise<void> {
+async function whenFit(
+  redis: RedisConnection,
+  options: Parameters<typeof checkServer>[1],
+  life: Lifecycle,
+): Promise<void> {
   for (;;) {
     await whenReady(redis);
     try {
-      return await checkServer(redis, { allowEviction });
+      return await checkServer(redis, options);
     } catch (error) {
       if (!isRedisFault(error) || life.stopping) throw error;
       await sleep(RETRY_MS);

@@ -53,7 +53,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     const subscriber = connect(config.redis, 'subscriber', logger);
     closing.push(() => subscriber.disconnect());
     await Promise.all([redis, checkpointRedis, subscriber].map(whenReady));
-    for (const one of new Set([redis, checkpointRedis])) await checkServer(one, config);
+    const { allowEviction } = config;
+    await checkServer(redis, { variable: 'REDIS_URL', allowEviction });
+    if (own) await checkServer(checkpointRedis, { variable: 'CHECKPOINT_REDIS_URL', allowEviction });
 
     const keys = new Keys(config.prefix);
     const store = new RunStore(redis, { keys, retention: config.retention });

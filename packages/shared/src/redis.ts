@@ -140,23 +140,26 @@ const OLDEST_VERSION = [6, 2];
 /**
  * Refuses a Redis that would lose runs: older than 6.2, or free to evict keys. Of a cluster, looks at every master.
  *
+ * @param options.variable where its URL is set, for the message
  * @throws Error that names every problem and its remedy
  */
 export async function checkServer(
   redis: RedisConnection,
-  options: { allowEviction?: boolean } = {},
+  options: { variable: string; allowEviction: boolean },
 ): Promise<void> {
   const clustered = redis instanceof Cluster;
   const found = await Promise.all(
     mastersOf(redis).map(async (server) => {
       // Managed services often forbid CONFIG; INFO is always there.
-      const problems = problemsOf(parseInfo(await server.info()), clustered, options.allowEviction ?? false);
+      const problems = problemsOf(parseInfo(await server.info()), clustered, options.allowEviction);
       const { host, port } = server.options;
       return problems.map((problem) => (clustered ? `${host}:${port}: ${problem}` : problem));
     }),
   );
   const problems = found.flat();
-  if (problems.length > 0) throw new Error(`This Redis cannot be used: ${problems.join('; ')}`);
+  if (problems.length > 0) {
+    throw new Error(`The Redis of ${options.variable} cannot be used: ${problems.join('; ')}`);
+  }
 }
 
 function problemsOf(info: Map<string, string>, clustered: boolean, allowEviction: boolean): string[] {
