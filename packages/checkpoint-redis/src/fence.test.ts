@@ -96,8 +96,7 @@ describe('every write is refused, and changes nothing,', () => {
     ['describe', (refused, id) => refused.describe(config(id), { tasks: [], channels: [] })],
     ['pin', (refused, id) => refused.pin('t', id)],
     ['unpin', (refused, id) => refused.unpin('t', id)],
-    ['rollback', (refused, id) => refused.rollback('t', id)],
-    ['rollback to nothing', (refused) => refused.rollback('t', undefined)],
+    ['rollback', (refused) => refused.rollback('t', 'run')],
     ['deleteThread', (refused) => refused.deleteThread('t')],
   ];
   const holders: [string, Lease | undefined][] = [
@@ -109,7 +108,7 @@ describe('every write is refused, and changes nothing,', () => {
   for (const [name, write] of writes) {
     test.each(holders)(`${name} with %s`, async (_, lease) => {
       await raise({ token: 10, nonce: 'held' });
-      const holder = saver.withLease({ lease: { token: 10, nonce: 'held' } });
+      const holder = saver.withLease({ lease: { token: 10, nonce: 'held' }, runId: 'run' });
       const id = await putCheckpoint(holder, 't', { values: { a: 1 } });
       await putCheckpoint(holder, 't', { parent: id, values: { a: 2 } });
       await holder.pin('t', id);
@@ -223,11 +222,14 @@ test('a write whose reply was lost is sent again by the client and counts once',
     expect(Object.values((await space.redis.hgetall(`${space.prefix}:{/t}:r:`)) ?? {})).toEqual(['1', '1']);
     swallow = true;
     await losing.putWrites(config(id), [['a', 1]], 'task');
-    swallow = true;
-    await losing.rollback('t', id);
-    expect(swallowed).toBe(3);
     const tuple = await losing.getTuple({ configurable: { thread_id: 't' } });
     expect(tuple?.pendingWrites).toEqual([['task', 'a', 1]]);
+    expect(await listIds(losing, 't')).toEqual([id, parent]);
+    const run = new RedisSaver(flaky, { prefix: space.prefix, runId: 'run' });
+    await putCheckpoint(run, 't', { parent: id });
+    swallow = true;
+    await run.rollback('t', 'run');
+    expect(swallowed).toBe(3);
     expect(await listIds(losing, 't')).toEqual([id, parent]);
   } finally {
     flaky.disconnect();

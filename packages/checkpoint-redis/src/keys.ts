@@ -31,6 +31,8 @@ const KINDS = {
   owners: { suffix: 'owners', args: [] },
   /** ZSET of `<ns> <id>` that have writes or sub-graphs but no checkpoint yet, by insertion number. */
   early: { suffix: 'early', args: [] },
+  /** HASH: what the newest run found and has changed (see journal.lua). */
+  journal: { suffix: 'journal', args: [] },
   /** SET of root checkpoint ids that are gone and whose sub-graphs are still to be removed. */
   doomed: { suffix: 'doomed', args: [] },
   /** SET of checkpoint namespaces that belong to a root checkpoint's tasks. */

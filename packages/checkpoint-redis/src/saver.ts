@@ -22,8 +22,8 @@ import { deltaChannels, ownerOf } from './lineage.ts';
 import { loadScript, type RedisClient, runScript, type Script, type ScriptArgument } from './scripts.ts';
 import { type Before, CheckpointStore, matchesMetadata, type StoredCheckpoint } from './store.ts';
 
-const PUT = loadScript('put', 'guard', 'removal');
-const PUT_WRITES = loadScript('put-writes', 'guard', 'removal');
+const PUT = loadScript('put', 'guard', 'removal', 'journal');
+const PUT_WRITES = loadScript('put-writes', 'guard', 'removal', 'journal');
 const ANNOTATE = loadScript('annotate', 'guard');
 const ROLLBACK = loadScript('rollback', 'guard', 'removal');
 const REMOVE_THREAD = loadScript('remove-thread', 'guard', 'removal');
@@ -42,7 +42,10 @@ export interface RedisSaverOptions {
   serde?: SerializerProtocol | undefined;
   /** The right to write. Without it the saver writes only to threads that have no fence. */
   lease?: Lease | undefined;
-  /** Stored as `run_id` in the metadata of every checkpoint, whatever the caller's config says. */
+  /**
+   * Stored as `run_id` in the metadata of every checkpoint, whatever the caller's config says. What the newest run has
+   * written can be taken back: see `rollback`.
+   */
   runId?: string | undefined;
   /** Keep the index that `expireThreads` reads. Default false. */
   trackExpiry?: boolean | undefined;
@@ -158,6 +161,7 @@ export class RedisSaver extends BaseCheckpointSaver {
     await Promise.all([
       this.#touch(threadId),
       this.#write(PUT, threadId, [
+        runId ?? '',
         encodePart(checkpointNs),
         encodePart(checkpoint.id),
         encodePart(String(config.configurable?.checkpoint_id ?? '')),
@@ -190,6 +194,7 @@ export class RedisSaver extends BaseCheckpointSaver {
       }),
     );
     await this.#write(PUT_WRITES, threadId, [
+      this.#options.runId ?? '',
       encodePart(namespaceOf(config)),
       encodePart(checkpointId),
       ...encoded.flat(),
@@ -231,18 +236,18 @@ export class RedisSaver extends BaseCheckpointSaver {
   }
 
   /**
-   * Makes a root checkpoint the head again and removes what was inserted after it, sub-graphs included, in bounded
-   * steps; `undefined` removes everything but the fence. The head moves first, so that an interrupted rollback
-   * can be called again. Pending writes of the checkpoint itself stay. Rejects with a RangeError when there is no
-   * such checkpoint.
+   * Takes back all that the thread's newest run has written, in all namespaces, in bounded steps; the run is that of
+   * the savers (`runId`). Heads and pending writes of older checkpoints are again what they were before it, with the
+   * first step, so that an interrupted rollback can be called again.
+   *
+   * Resolves to false, and changes nothing, when it was not that run that wrote last, or it is taken back already.
    */
-  async rollback(threadId: string, toCheckpointId: string | undefined): Promise<void> {
-    if (toCheckpointId === undefined) return this.deleteThread(threadId);
+  async rollback(threadId: string, runId: string): Promise<boolean> {
     let reply: unknown;
     do {
-      reply = await this.#write(ROLLBACK, threadId, [encodePart(toCheckpointId), CHUNK]);
+      reply = await this.#write(ROLLBACK, threadId, [runId, CHUNK]);
     } while (reply === 1);
-    if (reply === -1) throw new RangeError(`Thread has no checkpoint ${toCheckpointId} to roll back to`);
+    return reply === 0;
   }
 
   /** The checkpoint namespaces a thread has: `''` for the root graph, others for sub-graphs. */

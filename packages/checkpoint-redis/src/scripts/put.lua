@@ -1,20 +1,23 @@
--- ARGV: the writer's four (see guard.lua), ns, id, parent id, checkpoint, metadata, format, keep, owner, authoritative,
---       number of fields, fields..., number of blobs, (field, value)..., number of delta channels, channels...
+-- ARGV: the writer's four (see guard.lua), run or '', ns, id, parent id, checkpoint, metadata, format, keep, owner,
+--       authoritative, number of fields, fields..., number of blobs, (field, value)..., number of delta channels,
+--       channels...
 -- Reply: insertion number.
 local refused = refusal(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if refused then return refused end
-local ns, id, parent = ARGV[5], ARGV[6], ARGV[7]
+local run, ns, id, parent = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 -- What one call may remove. More than one, so that a backlog shrinks.
 local PRUNE_BUDGET = 4
 
-local keep, owner, authoritative = tonumber(ARGV[11]), ARGV[12], ARGV[13] == '1'
-local at = 14
+local keep, owner, authoritative = tonumber(ARGV[12]), ARGV[13], ARGV[14] == '1'
+local at = 15
 local function next_arg()
   at = at + 1
   return ARGV[at - 1]
 end
 
+open_journal(run)
+journal_head(ns)
 local checkpoint = key_checkpoint(ns, id)
 local before = redis.call('HMGET', checkpoint, 'q', 'f')
 local seq = before[1]
@@ -27,12 +30,12 @@ for _ = 1, tonumber(next_arg()) do redis.call('HSET', key_blobs(ns), next_arg(),
 for _, field in ipairs(fields) do redis.call('HINCRBY', key_references(ns), field, 1) end
 release_blobs(ns, before[2])
 
-redis.call('HSET', checkpoint, 'r', '1', 'q', seq, 'p', parent, 'c', ARGV[8], 'm', ARGV[9], 'v', ARGV[10],
+redis.call('HSET', checkpoint, 'r', '1', 'q', seq, 'p', parent, 'c', ARGV[9], 'm', ARGV[10], 'v', ARGV[11],
   'f', cmsgpack.pack(fields))
 redis.call('ZADD', key_index(ns), seq, id)
 redis.call('ZREM', key_ancestors(ns), id)
 redis.call('ZREM', key_early(), early_member(ns, id))
-redis.call('ZADD', key_namespaces(), seq, ns)
+redis.call('ZADD', key_namespaces(), 'GT', seq, ns)
 redis.call('HSET', key_record(), 'v', '1', 't', now_ms())
 
 -- A checkpoint that arrives after its own child must not take the head from it.
@@ -115,7 +118,8 @@ local function prune()
     for i = 1, #aged, 2 do
       local old = aged[i]
       local pinned = ns == '' and redis.call('SISMEMBER', key_pins(), old) == 1
-      if not pinned and old ~= redis.call('HGET', key_heads(), ns) then
+      local needed = pinned or is_journaled_head(ns, old) or old == redis.call('HGET', key_heads(), ns)
+      if not needed then
         redis.call('ZREM', key_floors(ns), old)
         if tonumber(aged[i + 1]) >= lowest_floor() then
           redis.call('ZREM', index, old)

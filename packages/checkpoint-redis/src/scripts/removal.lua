@@ -122,6 +122,6 @@ local function remove_thread(budget)
     budget = budget - 1
   end
   if budget <= 0 then return 1 end
-  redis.call('UNLINK', key_record(), key_namespaces(), key_owners(), key_early(), key_doomed())
+  redis.call('UNLINK', key_record(), key_namespaces(), key_owners(), key_early(), key_doomed(), key_journal())
   return 0
 end
