@@ -178,7 +178,7 @@ it('a run that was asked to stop does not come back with a question', async () =
 it('metadata set while the thread is being deleted leaves no ghost of it', async () => {
   await accept('x').then(finish);
   await accept('x', { request: { ...request, kind: 'delete_thread' } }).then(finish);
-  await store.setThreadMetadata('t', 'x', { late: true }).catch(() => undefined);
+  await store.threads.setMetadata('t', 'x', { late: true }).catch(() => undefined);
   await accept('x').then(finish);
   expect(await store.read.thread('t', 'x')).toMatchObject({ id: 'x' });
 });

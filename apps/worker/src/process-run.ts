@@ -77,9 +77,15 @@ async function carryOut(
   attempt: Attempt,
   head: string | undefined,
 ): Promise<AttemptResult> {
-  const { request, tenant, lease, runId, thread } = attempt.claim;
+  const { request, tenant, lease, runId, thread, target } = attempt.claim;
+  const saver = worker.saver.withLease({ namespace: tenant, lease, runId });
   if (request.kind === 'delete_thread') {
-    await worker.saver.withLease({ namespace: tenant, lease, runId }).deleteThread(thread);
+    await saver.deleteThread(thread);
+    return { result: 'end', end: { status: 'succeeded' } };
+  }
+  if (request.kind === 'rollback') {
+    // It may have written nothing, or a former attempt has taken it back: then nothing is left to do.
+    if (target !== undefined) await saver.rollback(thread, target);
     return { result: 'end', end: { status: 'succeeded' } };
   }
   const loaded = worker.graphs.get(request.graph);

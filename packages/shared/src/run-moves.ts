@@ -34,7 +34,14 @@ export interface Submission {
 }
 
 export type SubmitResult =
-  | { outcome: 'accepted'; runId: string; job: Job | undefined; repeated: boolean }
+  | {
+      outcome: 'accepted';
+      runId: string;
+      job: Job | undefined;
+      repeated: boolean;
+      /** A run was stopped whose worker is gone, or believed so: the token to raise at the checkpoint store. */
+      fence: number | undefined;
+    }
   | {
       /** `incomplete`: the open questions can only be answered together. */
       outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' | 'incomplete';
@@ -58,6 +65,8 @@ export interface Claim {
   /** Milliseconds since the epoch, by Redis. */
   createdAt: number;
   startedAt: number;
+  /** For a `rollback`: the run to take back. */
+  target: string | undefined;
 }
 
 export type ClaimResult =
@@ -71,6 +80,17 @@ export type ClaimResult =
    * raised at the checkpoint store, so that a holder that comes back finds it closed.
    */
   | { outcome: 'ended'; job: Job | undefined; token: number; tenant: string; thread: string };
+
+/** `rollback`: what the run has written is taken back, as if it had never been. */
+export type CancelAction = 'interrupt' | 'rollback';
+
+/** See `RunStore.cancel`. */
+export interface CancelResult {
+  outcome: 'ended' | 'asked' | 'over' | 'gone' | 'behind';
+  job: Job | undefined;
+  fence: number | undefined;
+  turn: string | undefined;
+}
 
 /** `cancel`: the write was taken, and somebody asked the run to stop. */
 export type HoldResult = 'ok' | 'lost' | 'cancel';

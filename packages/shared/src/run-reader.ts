@@ -26,14 +26,14 @@ export class RunReader {
     return runRecord.parse(decodeRun(fields));
   }
 
-  /** A thread's runs, newest first. */
+  /** A thread's runs, newest first, without those that were rolled back. */
   async runsOfThread(
     tenant: string,
     thread: string,
     page: { limit: number; offset: number },
   ): Promise<RunRecord[]> {
     const key = this.#keys.threadRuns(this.#keys.root(partitionOfThread(thread)), threadKey(tenant, thread));
-    const ids = await this.#redis.zrange(key, page.offset, page.offset + page.limit - 1, 'REV');
+    const ids = await this.#redis.zrevrangebyscore(key, '+inf', 0, 'LIMIT', page.offset, page.limit);
     const runs = await Promise.all(ids.map((id) => this.run(tenant, id)));
     const expired = ids.filter((_, i) => !runs[i]);
     if (expired.length > 0) await this.#redis.zrem(key, ...expired);
@@ -103,6 +103,7 @@ function decodeRun(fields: Record<string, string>): unknown {
     error: parsed(fields.error),
     questions: parsed(fields.questions),
     cancelRequested: fields.cancel !== undefined,
+    rolledBack: fields.cancel === 'rollback' && fields.endedAt !== undefined,
   };
 }
 

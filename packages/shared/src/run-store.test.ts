@@ -61,7 +61,7 @@ const events = async (runId: string) => {
 };
 
 it('a thread says which graph ran on it last', async () => {
-  await store.createThread('t', 'g', { mine: 1 });
+  await store.threads.create('t', 'g', { mine: 1 });
   expect((await store.read.thread('t', 'g'))?.metadata).toEqual({ mine: 1 });
   await accept('g');
   expect((await store.read.thread('t', 'g'))?.metadata).toEqual({
@@ -72,10 +72,10 @@ it('a thread says which graph ran on it last', async () => {
 });
 
 it('creating a thread counts once for one request', async () => {
-  expect(await store.createThread('t', 'i', {}, 'h')).toBe('created');
-  expect(await store.createThread('t', 'i', {}, 'h')).toBe('created');
-  expect(await store.createThread('t', 'i', {}, 'other')).toBe('conflict');
-  expect(await store.createThread('t', 'i', {})).toBe('exists');
+  expect(await store.threads.create('t', 'i', {}, 'h')).toBe('created');
+  expect(await store.threads.create('t', 'i', {}, 'h')).toBe('created');
+  expect(await store.threads.create('t', 'i', {}, 'other')).toBe('conflict');
+  expect(await store.threads.create('t', 'i', {})).toBe('exists');
 });
 
 describe('submit', () => {

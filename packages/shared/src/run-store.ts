@@ -1,5 +1,4 @@
 import type { EndEvent, NewEvent } from './contract/event.ts';
-import type { JsonObject } from './contract/json.ts';
 import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
 import { groupBy } from './group-by.ts';
 import { Keys, threadKey } from './keys.ts';
@@ -9,6 +8,8 @@ import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
 import type { Replication } from './replication.ts';
 import type {
+  CancelAction,
+  CancelResult,
   ClaimResult,
   Finish,
   HoldResult,
@@ -20,6 +21,7 @@ import type {
 } from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
 import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
+import { ThreadStore } from './thread-store.ts';
 
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
 
@@ -28,8 +30,8 @@ function idempotencyId(thread: string, key: string): string {
 }
 
 /**
- * Runs, threads and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them,
- * `outbox` has those that are ready, and `open` counts those that have not ended.
+ * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
+ * makes their threads, `outbox` has those that are ready, and `open` counts those that have not ended.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -37,6 +39,7 @@ function idempotencyId(thread: string, key: string): string {
 export class RunStore {
   readonly keys: Keys;
   readonly read: RunReader;
+  readonly threads: ThreadStore;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
   readonly #redis: RedisConnection;
@@ -60,6 +63,7 @@ export class RunStore {
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit
       : this.#scripts.submit;
     this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
+    this.threads = new ThreadStore(this.keys, this.#scripts, this.#retention);
   }
 
   /**
@@ -74,6 +78,7 @@ export class RunStore {
     const envelope = {
       version: RUN_RECORD_VERSION,
       run: newRunId(partition),
+      turn: newRunId(partition),
       tenant: s.tenant,
       thread: s.thread,
       threadKey: key,
@@ -99,10 +104,17 @@ export class RunStore {
       JSON.stringify(envelope),
       JSON.stringify(s.request),
       JSON.stringify(s.threadMetadata ?? {}),
-    )) as [SubmitResult['outcome'], string, string[], string?];
+    )) as [SubmitResult['outcome'], string, string[], string?, string?];
     if (reply[0] !== 'accepted') return { outcome: reply[0] };
     await this.#replication?.reached();
-    return { outcome: 'accepted', runId: reply[1], job: toJob(reply[2]), repeated: reply[3] === 'repeated' };
+    const [, runId, job, repeated, fence] = reply;
+    return {
+      outcome: 'accepted',
+      runId,
+      job: toJob(job),
+      repeated: repeated === 'repeated',
+      fence: fence ? Number(fence) : undefined,
+    };
   }
 
   /**
@@ -133,8 +145,21 @@ export class RunStore {
     }
     if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
     if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' };
-    const [, token, attempt, chain, tenant, thread, base, request, usedMs, createdAt, startedAt, baseStep] =
-      reply as [string, ...(string | null)[]];
+    const [
+      ,
+      token,
+      attempt,
+      chain,
+      tenant,
+      thread,
+      base,
+      request,
+      usedMs,
+      createdAt,
+      startedAt,
+      baseStep,
+      target,
+    ] = reply as [string, ...(string | null)[]];
     return {
       outcome: 'claimed',
       lease: { token: Number(token), nonce: by.nonce },
@@ -149,6 +174,7 @@ export class RunStore {
       createdAt: Number(createdAt),
       startedAt: Number(startedAt),
       baseStep: baseStep == null || baseStep === '' ? undefined : Number(baseStep),
+      target: target ?? undefined,
     };
   }
 
@@ -268,29 +294,27 @@ export class RunStore {
   }
 
   /**
-   * Asks a run to stop.
+   * Asks a run to stop; with `rollback`, also for what it has written to be taken back.
    *
    * - `ended`: it was waiting or its worker is gone, and has ended now; `fence`, when given, is the token to
    *   raise at the checkpoint store, so that a worker that comes back finds it closed too
    * - `asked`: it is at work, and will end soon
    * - `over`: it had ended before
+   * - `behind`: it is parked and cannot be taken back, since another run has written to the thread after it
+   *
+   * `turn` is the run that takes back, if there is one: the thread is as it was before when that has ended.
    */
-  async cancel(
-    runId: string,
-    action: 'interrupt' = 'interrupt',
-  ): Promise<{
-    outcome: 'ended' | 'asked' | 'over' | 'gone';
-    job: Job | undefined;
-    fence: number | undefined;
-  }> {
-    const root = this.#rootOf(runId);
-    if (!root) return { outcome: 'gone', job: undefined, fence: undefined };
-    const [outcome, job, fence] = (await this.#scripts.cancel(root, runId, action)) as [
-      'ended' | 'asked' | 'over' | 'gone',
-      string[],
-      string,
-    ];
-    return { outcome, job: toJob(job), fence: fence ? Number(fence) : undefined };
+  async cancel(runId: string, action: CancelAction = 'interrupt'): Promise<CancelResult> {
+    const partition = partitionOfRun(runId);
+    if (partition === undefined)
+      return { outcome: 'gone', job: undefined, fence: undefined, turn: undefined };
+    const [outcome, job, fence, turn] = (await this.#scripts.cancel(
+      this.keys.root(partition),
+      runId,
+      action,
+      newRunId(partition),
+    )) as [CancelResult['outcome'], string[], string, string];
+    return { outcome, job: toJob(job), fence: fence ? Number(fence) : undefined, turn: turn || undefined };
   }
 
   /** What time alone brings about in one partition: runs that come due, leases that ran out, jobs unrung. */
@@ -328,33 +352,6 @@ export class RunStore {
       await this.#replication.reached();
     }
     return hash === idempotency.bodyHash ? { runId } : 'conflict';
-  }
-
-  /**
-   * @param requestHash of a request that may be repeated: the same one again is `created` again, another `conflict`
-   * @returns `created`, `exists`, or `deleting` while a thread of that name is being deleted
-   */
-  async createThread(
-    tenant: string,
-    thread: string,
-    metadata: JsonObject,
-    requestHash = '',
-  ): Promise<'created' | 'exists' | 'deleting' | 'conflict'> {
-    return (await this.#scripts.create_thread(
-      this.keys.root(partitionOfThread(thread)),
-      threadKey(tenant, thread),
-      tenant,
-      thread,
-      JSON.stringify(metadata),
-      this.#retention.threadsMs,
-      requestHash,
-    )) as 'created' | 'exists' | 'deleting' | 'conflict';
-  }
-
-  /** Replaces a thread's metadata. */
-  async setThreadMetadata(tenant: string, thread: string, metadata: JsonObject): Promise<void> {
-    const root = this.keys.root(partitionOfThread(thread));
-    await this.#scripts.set_thread_metadata(root, threadKey(tenant, thread), JSON.stringify(metadata));
   }
 
   #rootOf(runId: string): string | undefined {

@@ -131,7 +131,6 @@ describe('a run', () => {
     });
     expect(refused.status).toBe(422);
     expect(await refused.json()).toMatchObject({ code: 'thread_busy', status: 422 });
-    expect(await status('POST', '/threads/t1/runs', { ...body, multitask_strategy: 'rollback' })).toBe(422);
     await create({ multitask_strategy: 'interrupt' });
     expect(await server.json('GET', `/threads/t1/runs/${first.run_id}`)).toMatchObject({
       status: 'interrupted',
@@ -355,7 +354,6 @@ describe('stopping a run', () => {
     const [first, second] = [await create(), await create()];
     const end = await server.begin(first.run_id, []);
     const path = `/threads/t1/runs/${first.run_id}/cancel`;
-    expect(await status('POST', `${path}?action=rollback`)).toBe(422);
     expect(await status('POST', `${path}?action=nonsense`)).toBe(422);
     expect(await status('POST', path)).toBe(202);
     const waiting = status('POST', `${path}?wait=1&action=interrupt`);

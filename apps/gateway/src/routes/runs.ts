@@ -1,5 +1,6 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import type { RunRecord } from '@millrace/shared/contract/run';
+import type { CancelAction } from '@millrace/shared/run-moves';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { z } from 'zod';
@@ -7,7 +8,7 @@ import { readJson } from '../http/body.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { whileWanted } from '../http/patience.ts';
 import type { Services } from '../services.ts';
-import { cancelRun, getRun, LONGEST_WAIT_MS, listRuns, waitForRun } from '../use-cases/runs.ts';
+import { cancelRun, getRun, LONGEST_WAIT_MS, listRuns, rollBackRun, waitForRun } from '../use-cases/runs.ts';
 import { getThread } from '../use-cases/threads.ts';
 import { threadId } from '../wire/fields.ts';
 import { pick } from '../wire/json-response.ts';
@@ -75,7 +76,11 @@ export function runRoutes(services: Services, options: { drain: AbortSignal }): 
   });
 
   app.get('/threads/:thread_id/runs/:run_id', async (c) => {
-    return c.json(toWireRun(await runOf(c, services)));
+    const run = await runOf(c, services);
+    // As on the Agent Server, where it is deleted; who follows it may still come back to its stream.
+    if (run.rolledBack)
+      throw new Refusal('not_found', `The run "${run.id}" was rolled back`, { field: 'run_id' });
+    return c.json(toWireRun(run));
   });
 
   app.get('/threads/:thread_id/runs/:run_id/join', async (c) => {
@@ -97,13 +102,14 @@ export function runRoutes(services: Services, options: { drain: AbortSignal }): 
 
   app.post('/threads/:thread_id/runs/:run_id/cancel', async (c) => {
     const { wait, action } = readQuery(c, cancelQuery);
-    if (action === 'rollback') throw noRollback();
     const run = await runOf(c, services);
-    await cancelRun(services, run.tenant, run.id);
+    const turn = await stopRun(services, run, action);
     if (!wait) return c.body(null, 202);
-    await whileWanted(c, drain, (signal) =>
-      waitForRun(services, run.tenant, run.id, { timeoutMs: LONGEST_WAIT_MS, signal }),
-    );
+    await whileWanted(c, drain, async (signal) => {
+      const options = { timeoutMs: LONGEST_WAIT_MS, signal };
+      await waitForRun(services, run.tenant, run.id, options);
+      if (turn !== undefined) await waitForRun(services, run.tenant, turn, options);
+    });
     if (drain.aborted)
       throw new Refusal('unavailable', 'This server is going away; the run was asked to stop');
     return c.body(null, 204);
@@ -115,12 +121,11 @@ export function runRoutes(services: Services, options: { drain: AbortSignal }): 
   });
   app.post('/runs/cancel', async (c) => {
     const { action } = readQuery(c, cancelQuery);
-    if (action === 'rollback') throw noRollback();
     const body = await readJson(c, cancelManyBody);
     const tenant = c.get('tenant');
     await getThread(services, tenant, body.thread_id);
     const runs = await Promise.all(body.run_ids.map((id) => getRun(services, tenant, id, body.thread_id)));
-    await Promise.all(runs.map((run) => cancelRun(services, tenant, run.id)));
+    await Promise.all(runs.map((run) => stopRun(services, run, action)));
     return c.body(null, 204);
   });
 
@@ -138,6 +143,13 @@ async function runOf(c: Context<HttpEnv>, services: Services): Promise<RunRecord
   return getRun(services, c.get('tenant'), c.req.param('run_id') ?? '', thread);
 }
 
-function noRollback(): Refusal {
-  return new Refusal('unsupported', 'action "rollback" is not served; use "interrupt"', { field: 'action' });
+/** @returns the turn that takes back what the run wrote, if any does */
+async function stopRun(
+  services: Services,
+  run: RunRecord,
+  action: CancelAction,
+): Promise<string | undefined> {
+  if (action === 'rollback') return rollBackRun(services, run.tenant, run.id);
+  await cancelRun(services, run.tenant, run.id);
+  return undefined;
 }

@@ -2,6 +2,7 @@ import { Refusal } from '@millrace/shared/contract/error';
 import type { RunEvent } from '@millrace/shared/contract/event';
 import { parseEventId } from '@millrace/shared/contract/event';
 import { hasEnded, type Question, type RunRecord } from '@millrace/shared/contract/run';
+import type { CancelAction, CancelResult } from '@millrace/shared/run-moves';
 import type { Services } from '../services.ts';
 import { ring } from './ring.ts';
 
@@ -63,12 +64,39 @@ export function followRun(
 
 /** Asks a run to stop; a run that waits ends at once. Repeating it is harmless. */
 export async function cancelRun(services: Services, tenant: string, runId: string): Promise<RunRecord> {
-  const run = await getRun(services, tenant, runId);
-  const { job, fence } = await services.store.cancel(runId);
-  // Its worker is gone, or believed so: should it come back, the checkpoint store must know as well.
-  if (fence !== undefined) await services.fence(tenant, run.thread, fence);
-  await ring(services, job);
+  await stop(services, await getRun(services, tenant, runId), 'interrupt');
   return getRun(services, tenant, runId);
+}
+
+/**
+ * Stops a run and has what it wrote taken back: its thread is again as it was before. One that has ended, and asks
+ * nothing, stays as it is. Repeating it is harmless.
+ *
+ * @returns the turn in which that is done, when there is something to take back
+ * @throws Refusal `stale` when it is parked and something else has written to the thread since
+ */
+export async function rollBackRun(
+  services: Services,
+  tenant: string,
+  runId: string,
+): Promise<string | undefined> {
+  const { outcome, turn } = await stop(services, await getRun(services, tenant, runId), 'rollback');
+  if (outcome === 'behind') {
+    throw new Refusal(
+      'stale',
+      'Something else has written to the thread after this run, so it cannot be rolled back; use action "interrupt"',
+      { field: 'action' },
+    );
+  }
+  return turn;
+}
+
+async function stop(services: Services, run: RunRecord, action: CancelAction): Promise<CancelResult> {
+  const result = await services.store.cancel(run.id, action);
+  // Its worker is gone, or believed so: should it come back, the checkpoint store must know as well.
+  if (result.fence !== undefined) await services.fence(run.tenant, run.thread, result.fence);
+  await ring(services, result.job);
+  return result;
 }
 
 /** A thread's runs, newest first. */

@@ -26,15 +26,6 @@ export interface AcceptedRun {
  */
 export async function submitRun(services: Services, order: RunOrder): Promise<AcceptedRun> {
   const graph = await services.catalog.resolve(order.assistant, 'assistant_id');
-  if (order.multitask === 'rollback') {
-    throw new Refusal(
-      'unsupported',
-      'multitask_strategy "rollback" is not served; use enqueue, reject or interrupt',
-      {
-        field: 'multitask_strategy',
-      },
-    );
-  }
   const thread = order.thread ?? newThreadId(order);
   const idempotency = order.idempotency && {
     key: order.idempotency.key,
@@ -84,6 +75,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
         },
         'run accepted',
       );
+      if (result.fence !== undefined) await closeToTheGone(services, order.tenant, thread, result.fence);
       await ring(services, result.job);
       return { runId: result.runId, thread, graph, repeated: result.repeated };
     case 'conflict':
@@ -108,6 +100,23 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
         'This answers no open question: it was answered already, superseded by a newer message, or never asked',
         { field: 'command.resume' },
       );
+  }
+}
+
+/**
+ * A run was stopped whose worker is gone, or believed so. Should it come back before the thread's next turn, which
+ * closes the checkpoint store too, it must be refused. Never the caller's fault: the run is accepted.
+ */
+async function closeToTheGone(
+  services: Services,
+  tenant: string,
+  thread: string,
+  fence: number,
+): Promise<void> {
+  try {
+    await services.fence(tenant, thread, fence);
+  } catch (error) {
+    services.logger.warn({ err: error, thread }, 'accepted; the next turn closes the checkpoint store');
   }
 }
 

@@ -30,7 +30,7 @@ export async function createThread(
     options.thread ?? (derived ? derivedThreadId(tenant, options.idempotencyKey ?? '') : randomUUID());
   const metadata = options.metadata ?? {};
   const hash = derived ? hashOf(metadata) : '';
-  const outcome = await services.store.createThread(tenant, thread, metadata, hash);
+  const outcome = await services.store.threads.create(tenant, thread, metadata, hash);
   if (outcome === 'conflict') throw idempotencyConflict();
   if (outcome === 'deleting' || (outcome === 'exists' && options.ifExists === 'raise')) {
     const why = outcome === 'exists' ? 'exists' : 'is being deleted';
@@ -47,7 +47,7 @@ export async function updateThread(
   metadata: JsonObject,
 ): Promise<ThreadRecord> {
   const record = await getThread(services, tenant, thread);
-  await services.store.setThreadMetadata(tenant, thread, { ...record.metadata, ...metadata });
+  await services.store.threads.setMetadata(tenant, thread, { ...record.metadata, ...metadata });
   return getThread(services, tenant, thread);
 }
 

@@ -15,10 +15,10 @@ export function hasEnded(status: RunStatus): status is EndStatus {
 }
 
 /**
- * What a run does in its turn on the thread: execute the graph, edit the thread's state through the graph,
- * or delete the thread.
+ * What a run does in its turn on the thread: execute the graph, edit the thread's state through the graph, take back
+ * what another run has written, or delete the thread.
  */
-export const runKinds = ['graph', 'update_state', 'delete_thread'] as const;
+export const runKinds = ['graph', 'update_state', 'rollback', 'delete_thread'] as const;
 export type RunKind = (typeof runKinds)[number];
 
 /** What to do when the thread is busy; `enqueue` unless told. As the LangGraph Agent Server defines them. */
@@ -111,5 +111,7 @@ export const runRecord = z.object({
   questions: z.array(question).optional(),
   /** Somebody asked the run to stop. */
   cancelRequested: z.boolean(),
+  /** It has ended, and what it had written is taken back: shown only to who knows its id. */
+  rolledBack: z.boolean(),
 });
 export type RunRecord = z.infer<typeof runRecord>;

@@ -37,8 +37,9 @@ if l[2] == run_id and not again then
     redis.call('HSET', lease, 'token', int(token))
     return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
   end
-  -- A deletion that is given up would leave a thread that can neither be used nor deleted.
-  if crashes > budget and r[10] ~= 'delete_thread' then
+  -- A deletion that is given up would leave a thread that can neither be used nor deleted, a rollback one that is half
+  -- taken back.
+  if crashes > budget and r[10] ~= 'delete_thread' and r[10] ~= 'rollback' then
     local err = '{"code":"crash_budget","message":"The worker died ' .. crashes ..
       ' times at the same checkpoint; the run is not tried again."}'
     redis.call('HSET', lease, 'token', int(token))
@@ -55,7 +56,7 @@ if r[11] == '1' and redis.call('HGET', key.thread(thread_key), 'parked') then
     int(token), r[8], r[9] }
 end
 
-if r[6] == '' and r[10] ~= 'update_state' then unpark(thread_key, 'superseded') end
+if r[6] == '' and r[10] ~= 'update_state' and r[10] ~= 'rollback' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
   'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0)
@@ -65,5 +66,5 @@ not_ready(run_id)
 redis.call('HSETNX', run, 'startedAt', NOW_MS)
 redis.call('HSET', run, 'status', 'running', 'updatedAt', NOW_MS)
 local attempt = redis.call('HINCRBY', run, 'attempt', again and 0 or 1)
-local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt', 'baseStep')
-return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 6) }
+local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt', 'baseStep', 'target')
+return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 7) }

@@ -15,8 +15,9 @@ if not holds(run_id, token, nonce, ARGV[4]) then return { 'lost' } end
 local thread_key, chain_id = r[4], r[5]
 local fields = { 'endToken', token, 'endNonce', nonce }
 for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
--- Who asked it to stop will not answer it.
-if status == 'interrupted' and r[7] then status, end_event = 'cancelled', '{"status":"cancelled"}' end
+-- Who asked it to stop will not answer it, and what is taken back has no outcome.
+if r[7] == 'rollback' or (status == 'interrupted' and r[7]) then status, end_event = 'cancelled', '{"status":"cancelled"}' end
+if r[7] == 'rollback' then fields = { 'endToken', token, 'endNonce', nonce } end
 if r[6] == 'update_state' then
   -- The state was edited where the thread waits: it goes on waiting, with what it asks now.
   local parked = redis.call('HGET', key.thread(thread_key), 'parked')

@@ -18,7 +18,7 @@ local NOW_MS = math.floor(NOW_US / 1000)
 local STREAM_BYTES = 16 * 1024 * 1024
 local EVENT_OVERHEAD_BYTES = 64
 
--- How long the record of a state edit or a deletion is kept, once it is over.
+-- How long the record of a state edit, a rollback or a deletion is kept, once it is over.
 local CONTROL_RETENTION_MS = 3600 * 1000
 
 local function append_event(run_id, token, name, data)
@@ -118,6 +118,40 @@ local function close_run(run_id, tenant)
   redis.call('PEXPIRE', key.ended(PACE_WINDOW), 3 * PACE_MS)
 end
 
+-- A run that is taken back is nobody's history; its record stays for those who follow it. What it answered is asked
+-- again, unless the thread has gone on meanwhile.
+local function withdraw(run_id, thread_key, chain_id)
+  redis.call('ZADD', key.threadRuns(thread_key), 'XX', -1, run_id)
+  local asked = redis.call('HGET', key.run(run_id), 'asked')
+  if not asked then return end
+  local by, after, questions, ids, whole = unpack(cjson.decode(asked))
+  local thread, chain = key.thread(thread_key), key.chain(chain_id)
+  local parked, deleting, begun = unpack(redis.call('HMGET', thread, 'parked', 'deleting', 'begun'))
+  if parked or deleting or (begun and begun ~= after and begun ~= run_id) then return end
+  if redis.call('EXISTS', key.run(by)) == 0 then return end
+  for _, id in ipairs(cjson.decode(ids)) do
+    if redis.call('HGET', chain, 'answer:' .. id) == run_id then redis.call('HDEL', chain, 'answer:' .. id) end
+  end
+  redis.call('HSET', chain, 'state', 'parked', 'newestRun', by, 'questions', questions, 'questionIds', ids, 'whole', whole)
+  redis.call('HSET', thread, 'parked', chain_id)
+  for _, kept in ipairs({ chain, key.run(by), key.events(by) }) do redis.call('PERSIST', kept) end
+end
+
+-- Lines up the turn that takes back what a run wrote: before whatever waits, behind the run itself while that is at work.
+-- `turn`: an id for it, made for this very call.
+local function line_up_rollback(run_id, turn)
+  local r = redis.call('HMGET', key.run(run_id), 'version', 'tenant', 'thread', 'threadKey', 'queue')
+  local graph, assistant = unpack(redis.call('HMGET', key.thread(r[4]), 'graph', 'assistant'))
+  local request = '{"kind":"rollback","graph":' .. cjson.encode(graph or '') .. ',"assistantId":' .. cjson.encode(assistant or '') ..
+    ',"streamModes":[]}'
+  redis.call('HSET', key.run(turn),
+    'version', r[1], 'id', turn, 'tenant', r[2], 'thread', r[3], 'threadKey', r[4], 'chain', turn, 'queue', r[5],
+    'kind', 'rollback', 'target', run_id, 'status', 'queued', 'attempt', 0, 'delivery', 0, 'crashes', 0, 'seq', 0, 'bytes', 0,
+    'createdAt', NOW_MS, 'updatedAt', NOW_MS, 'retention', CONTROL_RETENTION_MS, 'answers', '', 'continues', '', 'request', request)
+  redis.call('HSET', key.run(run_id), 'turn', turn)
+  if redis.call('LINSERT', key.mailbox(r[4]), 'AFTER', run_id, turn) <= 0 then redis.call('LPUSH', key.mailbox(r[4]), turn) end
+end
+
 -- Ends a run: status, the one `end` event, out of the mailbox, next in line. The lease, if this run holds it,
 -- is given up: an empty nonce is nobody's, the token stays so that it can only grow.
 local function end_run(run_id, token, status, fields, end_data)
@@ -139,35 +173,61 @@ local function end_run(run_id, token, status, fields, end_data)
     redis.call('HSET', key.chain(chain_id), 'state', status == 'cancelled' and 'cancelled' or 'ended')
     retain(run_id, chain_id)
   end
+  if redis.call('HGET', run, 'cancel') == 'rollback' then withdraw(run_id, thread_key, chain_id) end
   call_out(run_id, seq, true)
   if was_head then return promote(thread_key) end
   return {}
 end
 
--- Stops a run. One that nobody holds ends here; one at work is asked to, and sees it at its next write.
--- Returns outcome, job to ring, and the token that fences off a holder that is gone (to raise elsewhere too).
-local function cancel_run(run_id, action)
+-- Stops a run. One that nobody holds ends here; one at work is asked to, and sees it at its next write. With the action
+-- `rollback` what it wrote is taken back as well, in a turn of its own.
+-- `turn`: an id for that turn. Returns outcome, job to ring, the token that fences off a holder that is gone (to raise
+-- elsewhere too), and the turn. The outcome `behind`: something else has written to the thread since, or may be about to.
+local function cancel_run(run_id, action, turn)
   local run = key.run(run_id)
-  local status, thread_key, chain_id = unpack(redis.call('HMGET', run, 'status', 'threadKey', 'chain'))
+  local status, thread_key, chain_id, kind, base, lined_up =
+    unpack(redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'kind', 'base', 'turn'))
   if not status then return { 'gone' } end
+  -- Half taken back is no state to stop in.
+  if kind == 'rollback' then return { 'over' } end
+  local rollback = action == 'rollback' and kind == 'graph'
+  local lease = key.lease(thread_key)
+  local holder, deadline, token = unpack(redis.call('HMGET', lease, 'run', 'deadline', 'token'))
+
   if TERMINAL[status] then
-    if status == 'interrupted' and redis.call('HGET', key.thread(thread_key), 'parked') == chain_id then
+    local parked, begun = unpack(redis.call('HMGET', key.thread(thread_key), 'parked', 'begun'))
+    if status ~= 'interrupted' or parked ~= chain_id then return { 'over', {}, '', lined_up or '' } end
+    if not rollback then
       unpark(thread_key, 'cancelled')
       return { 'ended' }
     end
-    return { 'over' }
-  end
-  local lease = key.lease(thread_key)
-  local holder, deadline, token = unpack(redis.call('HMGET', lease, 'run', 'deadline', 'token'))
-  if holder == run_id and tonumber(deadline) > NOW_MS then
+    if begun ~= run_id or (holder and holder ~= '') then return { 'behind' } end
     redis.call('HSET', run, 'cancel', action)
+    unpark(thread_key, 'cancelled')
+    line_up_rollback(run_id, turn)
+    withdraw(run_id, thread_key, chain_id)
+    return { 'ended', ready(turn), '', turn }
+  end
+
+  local at_work = holder == run_id and tonumber(deadline) > NOW_MS
+  if rollback then
+    redis.call('HSET', run, 'cancel', action)
+    -- What has not begun has written nothing.
+    if not lined_up and (at_work or base) then
+      line_up_rollback(run_id, turn)
+      lined_up = turn
+    end
+  elseif at_work then
+    redis.call('HSETNX', run, 'cancel', 'interrupt')
+  end
+  if at_work then
     redis.call('PUBLISH', prefix .. ':cancel', run_id)
-    return { 'asked' }
+    return { 'asked', {}, '', lined_up or '' }
   end
   local fence = math.max(tonumber(token or '0') + 1, NOW_US)
   if holder == run_id then redis.call('HSET', lease, 'token', int(fence)) end
   local job = end_run(run_id, fence, 'cancelled', {}, '{"status":"cancelled"}')
-  return { 'ended', job, holder == run_id and int(fence) or '' }
+  return { 'ended', job, holder == run_id and int(fence) or '', lined_up or '' }
 end
 
 -- Whether nobody has looked at this partition for a while: Redis was away, or every gateway.

@@ -1,5 +1,6 @@
 -- Accepts a run. ARGV: envelope (JSON), request (JSON text, opaque), thread metadata (JSON text, opaque).
--- Returns { outcome, run id, job, thread status … }; a retry of what was accepted gets the same run.
+-- Returns { outcome, run id, job, 'repeated' or '', fence }: a token to raise at the checkpoint store when a run was stopped
+-- whose holder is gone. A retry of what was accepted gets the same run.
 
 local e = cjson.decode(ARGV[1])
 
@@ -52,22 +53,29 @@ if not exists then
     'ttl', e.threadTtlMs, 'throwaway', e.throwaway and '1' or '')
 end
 
-local jobs = {}
+local job, fence, asked = {}, '', nil
+if e.multitask == 'interrupt' or e.multitask == 'rollback' or e.kind == 'delete_thread' then
+  -- From the back, so that nothing is promoted that is about to be cancelled.
+  local waiting = redis.call('LRANGE', mailbox, 0, -1)
+  for i = #waiting, 1, -1 do
+    local stopped = cancel_run(waiting[i], e.kind == 'delete_thread' and 'interrupt' or e.multitask, e.turn)
+    if stopped[2] and stopped[2][1] then job = stopped[2] end
+    if stopped[3] and stopped[3] ~= '' then fence = stopped[3] end
+  end
+end
 if e.answers then
   local chain = key.chain(chain_id)
+  -- For the case that this answer is taken back (see withdraw).
+  local by, questions, ids, whole = unpack(redis.call('HMGET', chain, 'newestRun', 'questions', 'questionIds', 'whole'))
+  asked = cjson.encode({ by, redis.call('HGET', thread, 'begun') or '', questions or '[]', ids or '[]', whole or '' })
   for _, id in ipairs(e.answers) do redis.call('HSET', chain, 'answer:' .. id, e.run) end
   redis.call('HDEL', thread, 'parked')
   -- The run that asked is no longer what the chain waits for.
-  retain(redis.call('HGET', chain, 'newestRun'))
+  retain(by)
 elseif e.kind ~= 'update_state' and not e.afterMs then
   unpark(e.threadKey, 'superseded')
 end
 
-if e.multitask == 'interrupt' or e.kind == 'delete_thread' then
-  -- From the back, so that nothing is promoted that is about to be cancelled.
-  local waiting = redis.call('LRANGE', mailbox, 0, -1)
-  for i = #waiting, 1, -1 do cancel_run(waiting[i], 'interrupt') end
-end
 if e.kind == 'delete_thread' then
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(e.threadKey), 0, -1)) do
     if redis.call('ZSCORE', key.due(), id) then cancel_run(id, 'interrupt') end
@@ -82,6 +90,7 @@ redis.call('HSET', key.run(e.run),
   'chain', chain_id, 'queue', e.queue, 'kind', e.kind, 'status', 'queued', 'attempt', 0, 'delivery', 0,
   'crashes', 0, 'seq', 0, 'bytes', 0, 'createdAt', NOW_MS, 'updatedAt', NOW_MS,
   'retention', retention, 'answers', e.answers and '1' or '', 'continues', e.continues and '1' or '', 'request', ARGV[2])
+if asked then redis.call('HSET', key.run(e.run), 'asked', asked) end
 redis.call('HSET', key.chain(chain_id), 'version', e.version, 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('PERSIST', key.chain(chain_id))
@@ -103,14 +112,15 @@ touch_thread(e.threadKey, e.afterMs)
 
 if e.afterMs then
   redis.call('ZADD', key.due(), NOW_MS + e.afterMs, e.run)
-  return { 'accepted', e.run, {} }
+  return { 'accepted', e.run, job, '', fence }
 end
 
--- An answer goes before what waits, but never before the run at work: that one keeps the head.
-local job = {}
+-- An answer goes before what waits, but never before the run at work, which keeps the head, nor before a rollback: what it
+-- answers is where that leads.
 if e.answers then
   local head = head_of(e.threadKey)
-  if head and redis.call('HGET', key.lease(e.threadKey), 'run') == head then
+  local at_work = head and redis.call('HGET', key.lease(e.threadKey), 'run') == head
+  if at_work or (head and redis.call('HGET', key.run(head), 'kind') == 'rollback') then
     redis.call('LINSERT', mailbox, 'AFTER', head, e.run)
   else
     redis.call('LPUSH', mailbox, e.run)
@@ -119,4 +129,4 @@ if e.answers then
 elseif redis.call('RPUSH', mailbox, e.run) == 1 then
   job = ready(e.run)
 end
-return { 'accepted', e.run, job }
+return { 'accepted', e.run, job, '', fence }
