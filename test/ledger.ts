@@ -8,6 +8,8 @@ export interface Ledger {
   count: (step: string, run?: string) => number;
   /** Resolves when a step has been called so many times. */
   called: (step: string, times?: number) => Promise<void>;
+  /** Resolves when the caller of a call that waits has given it up. */
+  abandoned: (step: string) => Promise<void>;
   /** From now on calls of this step wait. */
   hold: (step: string) => void;
   /** Lets waiting calls of this step go on, and those to come. */
@@ -19,6 +21,7 @@ export async function startLedger(): Promise<Ledger> {
   const calls: { step: string; run: string }[] = [];
   const held = new Map<string, (() => void)[]>();
   const watchers = new Set<() => void>();
+  const abandoned = new Set<string>();
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk) => {
@@ -30,12 +33,27 @@ export async function startLedger(): Promise<Ledger> {
       const waiting = held.get(step);
       if (waiting) waiting.push(() => response.end('go'));
       else response.end('go');
+      response.on('close', () => {
+        if (response.writableEnded) return;
+        abandoned.add(step);
+        for (const watcher of watchers) watcher();
+      });
       for (const watcher of watchers) watcher();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const count = (step: string, run?: string) =>
     calls.filter((one) => one.step === step && (run === undefined || one.run === run)).length;
+  const until = (condition: () => boolean) =>
+    new Promise<void>((resolve) => {
+      const watcher = () => {
+        if (!condition()) return;
+        watchers.delete(watcher);
+        resolve();
+      };
+      watchers.add(watcher);
+      watcher();
+    });
   const release = (step: string) => {
     for (const go of held.get(step) ?? []) go();
     held.delete(step);
@@ -43,16 +61,8 @@ export async function startLedger(): Promise<Ledger> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     count,
-    called: (step, times = 1) =>
-      new Promise((resolve) => {
-        const watcher = () => {
-          if (count(step) < times) return;
-          watchers.delete(watcher);
-          resolve();
-        };
-        watchers.add(watcher);
-        watcher();
-      }),
+    called: (step, times = 1) => until(() => count(step) >= times),
+    abandoned: (step) => until(() => abandoned.has(step)),
     hold: (step) => held.set(step, held.get(step) ?? []),
     release,
     close: () => {

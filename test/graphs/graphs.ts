@@ -1,11 +1,16 @@
+import { AIMessage } from '@langchain/core/messages';
+import { tool } from '@langchain/core/tools';
 import {
   Annotation,
   END,
   interrupt,
   type LangGraphRunnableConfig,
+  MessagesAnnotation,
   START,
   StateGraph,
 } from '@langchain/langgraph';
+import { ToolNode } from '@langchain/langgraph/prebuilt';
+import { z } from 'zod';
 
 /** Graphs whose steps report to a ledger outside the worker (`configurable.ledger`, a URL), and may be held there. */
 
@@ -143,3 +148,32 @@ export const endless = new StateGraph(State)
   .addNode('again', step('again'))
   .addEdge(START, 'again')
   .addEdge('again', 'again');
+
+const wait = tool(
+  async (_, config: LangGraphRunnableConfig) => {
+    await call('tool', config);
+    return 'done';
+  },
+  { name: 'wait', schema: z.object({}) },
+);
+
+/** Calls a tool, as a model would have it. */
+export const callsTool = new StateGraph(MessagesAnnotation)
+  .addNode('model', () => ({
+    messages: [new AIMessage({ content: '', tool_calls: [{ id: 'call', name: 'wait', args: {} }] })],
+  }))
+  .addNode('tools', new ToolNode([wait]))
+  .addEdge(START, 'model')
+  .addEdge('model', 'tools')
+  .addEdge('tools', END);
+
+/** Its first step hears no signal. */
+export const deaf = new StateGraph(State)
+  .addNode('deaf', async (_, { configurable }) => {
+    await call('deaf', { configurable: { ...configurable } });
+    return { log: ['deaf'] };
+  })
+  .addNode('after', step('after'))
+  .addEdge(START, 'deaf')
+  .addEdge('deaf', 'after')
+  .addEdge('after', END);
