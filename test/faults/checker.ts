@@ -3,9 +3,9 @@ import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import { readEvents } from '@millrace/shared/event-reader';
 import { Keys } from '@millrace/shared/keys';
+import type { RedisConnection } from '@millrace/shared/redis';
 import { RunStore } from '@millrace/shared/run-store';
-import type { Redis } from 'ioredis';
-import type { Fleet } from './fleet.ts';
+import type { Fleet, FleetRedis } from './fleet.ts';
 import { leftovers } from './leftovers.ts';
 import type { Acknowledged } from './load.ts';
 
@@ -27,12 +27,12 @@ export interface CheckOptions {
 
 /** What is wrong after a scenario; empty when all invariants held. */
 export async function check(
-  fleet: Fleet,
+  fleet: Fleet<FleetRedis>,
   acknowledged: Acknowledged[],
   options: CheckOptions,
 ): Promise<string[]> {
   const redis = fleet.connect();
-  const checkpointRedis = fleet.connectToCheckpoints();
+  const checkpointRedis = fleet.checkpointRedis.connect();
   try {
     const keys = new Keys();
     const tenant = options.tenant ?? 'default';
@@ -56,7 +56,7 @@ export async function check(
 
 /** Acknowledged means ended, as it should; one `end`, the last; numbers without a hole. */
 async function checkRun(
-  redis: Redis,
+  redis: RedisConnection,
   keys: Keys,
   { runId, graph }: Acknowledged,
   run: RunRecord | undefined,
@@ -82,7 +82,7 @@ async function checkRun(
 
 /** Calls of steps beyond the first of each run. */
 export function repeatedSteps(
-  fleet: Fleet,
+  fleet: Fleet<FleetRedis>,
   acknowledged: Acknowledged[],
   steps: CheckOptions['steps'],
 ): number {
@@ -93,7 +93,7 @@ export function repeatedSteps(
 
 /** Every step was called, none more often than there were attempts, nor all of them than the faults explain. */
 function checkSteps(
-  fleet: Fleet,
+  fleet: Fleet<FleetRedis>,
   acknowledged: Acknowledged[],
   attempts: Map<string, number>,
   { steps, atOnce, repeats = 0, wentBack = false }: CheckOptions,
@@ -124,7 +124,7 @@ function checkSteps(
 
 /** A thread's state is what its runs give, one after the other in the order they were acknowledged. */
 async function checkThreads(
-  redis: Redis,
+  redis: RedisConnection,
   keys: Keys,
   tenant: string,
   acknowledged: Acknowledged[],
@@ -151,7 +151,11 @@ async function checkThreads(
 const CLEAR_MS = 30_000;
 
 /** Nothing is left that nobody will come for. What is just being cleared away is given the time. */
-async function checkLeftovers(redis: Redis, checkpointRedis: Redis, keys: Keys): Promise<string[]> {
+async function checkLeftovers(
+  redis: RedisConnection,
+  checkpointRedis: RedisConnection,
+  keys: Keys,
+): Promise<string[]> {
   for (const deadline = Date.now() + CLEAR_MS; ; await sleep(100)) {
     const left = await leftovers(redis, checkpointRedis, keys);
     if (left.length === 0) return [];

@@ -7,7 +7,7 @@ import { Sentinels } from './sentinels.ts';
 const steps = { chain: ['a', 'b', 'c'], echo: ['echo'] };
 
 let sentinels: Sentinels;
-let fleet: Fleet | undefined;
+let fleet: Fleet<Sentinels> | undefined;
 
 beforeEach(async () => {
   sentinels = await Sentinels.start();
@@ -19,9 +19,12 @@ afterEach(async () => {
   expect(codes?.filter((code) => code !== 0) ?? []).toEqual([]);
 });
 
-async function start(env: Record<string, string> = {}): Promise<{ fleet: Fleet; client: LoadClient }> {
-  fleet = await Fleet.start({ on: sentinels, env });
-  return { fleet, client: new LoadClient(fleet) };
+async function start(
+  env: Record<string, string> = {},
+): Promise<{ fleet: Fleet<Sentinels>; client: LoadClient }> {
+  const started = await Fleet.startOn(sentinels, { env });
+  fleet = started;
+  return { fleet: started, client: new LoadClient(started) };
 }
 
 describe('a failover', () => {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { Keys } from '@millrace/shared/keys';
-import type { Redis } from 'ioredis';
+import type { RedisConnection } from '@millrace/shared/redis';
 import { type Ledger, startLedger } from '../ledger.ts';
 import { type AppProcess, startProcess } from '../processes.ts';
 import { RedisProcess } from './redis-process.ts';
@@ -8,12 +8,12 @@ import { TcpProxy } from './tcp-proxy.ts';
 
 const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url));
 
-/** What a fleet keeps its runs in. */
-export interface RedisServers {
+/** What a fleet runs on: one server, or several. */
+export interface FleetRedis {
   url: string;
   /** A connection of the test's own. */
-  connect: () => Redis;
-  remove: () => Promise<void>;
+  connect(): RedisConnection;
+  remove(): Promise<void>;
 }
 
 export interface FleetOptions {
@@ -23,16 +23,15 @@ export interface FleetOptions {
   env?: Record<string, string>;
   /** Lines of Redis configuration. */
   redis?: string[];
-  /** Several servers in place of one of its own; removed with the fleet. */
-  on?: RedisServers;
-  /** Checkpoints have a Redis of their own. */
+  /** Checkpoints have a server of their own. */
   checkpointRedis?: boolean;
 }
 
 /** Gateways, workers, a ledger and a Redis of their own, all real processes. */
-export class Fleet {
-  readonly #redis: RedisServers;
-  readonly #checkpointRedis: RedisServers;
+export class Fleet<R extends FleetRedis = RedisProcess> {
+  readonly redis: R;
+  /** Where checkpoints are: the same, unless they have one of their own. */
+  readonly checkpointRedis: R | RedisProcess;
   /** Those that were killed or have left, for what they logged. */
   readonly gone: AppProcess[] = [];
   #ledger: Ledger;
@@ -42,19 +41,23 @@ export class Fleet {
   readonly #proxies: TcpProxy[] = [];
 
   private constructor(
-    redis: RedisServers,
-    checkpointRedis: RedisServers,
+    redis: R,
+    checkpointRedis: R | RedisProcess,
     ledger: Ledger,
     env: Record<string, string>,
   ) {
-    this.#redis = redis;
-    this.#checkpointRedis = checkpointRedis;
+    this.redis = redis;
+    this.checkpointRedis = checkpointRedis;
     this.#ledger = ledger;
     this.#env = env;
   }
 
   static async start(options: FleetOptions = {}): Promise<Fleet> {
-    const redis = options.on ?? (await RedisProcess.start(options.redis));
+    return Fleet.startOn(await RedisProcess.start(options.redis), options);
+  }
+
+  /** @param redis handed over: removed with the fleet */
+  static async startOn<R extends FleetRedis>(redis: R, options: FleetOptions = {}): Promise<Fleet<R>> {
     const checkpointRedis = options.checkpointRedis ? await RedisProcess.start(options.redis) : redis;
     const fleet = new Fleet(redis, checkpointRedis, await startLedger(), {
       REDIS_URL: redis.url,
@@ -76,16 +79,6 @@ export class Fleet {
       throw failed.reason;
     }
     return fleet;
-  }
-
-  /** The one server, to be killed or paused. */
-  get redis(): RedisProcess {
-    return asProcess(this.#redis);
-  }
-
-  /** Where checkpoints are: the same, unless they have one of their own. */
-  get checkpointRedis(): RedisProcess {
-    return asProcess(this.#checkpointRedis);
   }
 
   get ledger(): Ledger {
@@ -140,13 +133,8 @@ export class Fleet {
   }
 
   /** A connection of the test's own. */
-  connect(): Redis {
-    return this.#redis.connect();
-  }
-
-  /** One to where checkpoints are. */
-  connectToCheckpoints(): Redis {
-    return this.#checkpointRedis.connect();
+  connect(): RedisConnection {
+    return this.redis.connect();
   }
 
   get keys(): Keys {
@@ -158,12 +146,9 @@ export class Fleet {
     await this.#ledger.close();
     const codes = await Promise.all([...this.gateways, ...this.workers].map((app) => app.end('SIGTERM')));
     await Promise.all(this.#proxies.map((proxy) => proxy.close()));
-    await Promise.all([...new Set([this.#redis, this.#checkpointRedis])].map((one) => one.remove()));
+    await Promise.all(
+      [...new Set<FleetRedis>([this.redis, this.checkpointRedis])].map((one) => one.remove()),
+    );
     return codes;
   }
-}
-
-function asProcess(servers: RedisServers): RedisProcess {
-  if (!(servers instanceof RedisProcess)) throw new Error('this fleet has several servers');
-  return servers;
 }

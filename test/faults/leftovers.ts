@@ -1,6 +1,6 @@
 import type { Keys } from '@millrace/shared/keys';
 import { PARTITIONS } from '@millrace/shared/partition';
-import type { Redis } from 'ioredis';
+import { mastersOf, type RedisConnection } from '@millrace/shared/redis';
 
 /** What BullMQ keeps of a queue that is empty. */
 const OF_A_QUEUE = /^\{[^}]+\}:[^:]+:(id|meta|events|marker|stalled-check)$/;
@@ -9,7 +9,11 @@ const OF_A_QUEUE = /^\{[^}]+\}:[^:]+:(id|meta|events|marker|stalled-check)$/;
  * Keys that nobody will ever come for, once all runs have ended: they do not expire, and belong neither to a thread
  * that does nor to a chain that waits for an answer there.
  */
-export async function leftovers(redis: Redis, checkpointRedis: Redis, keys: Keys): Promise<string[]> {
+export async function leftovers(
+  redis: RedisConnection,
+  checkpointRedis: RedisConnection,
+  keys: Keys,
+): Promise<string[]> {
   const roots = Array.from({ length: PARTITIONS }, (_, partition) => keys.root(partition));
   const expiring = new Set(
     (await Promise.all(roots.map((root) => redis.zrange(`${root}:expiry`, 0, -1)))).flat(),
@@ -22,18 +26,25 @@ export async function leftovers(redis: Redis, checkpointRedis: Redis, keys: Keys
   return lasting.filter((_, i) => !owned[i]);
 }
 
-async function lastingIn(redis: Redis, keys: Keys): Promise<string[]> {
+async function lastingIn(redis: RedisConnection, keys: Keys): Promise<string[]> {
   const lasting: string[] = [];
-  for await (const page of redis.scanStream({ match: `*${keys.prefix}*`, count: 1000 })) {
-    const found = page as string[];
-    const times = await Promise.all(found.map((key) => redis.pttl(key)));
-    // -2 is gone meanwhile.
-    lasting.push(...found.filter((_, i) => times[i] === -1));
+  for (const server of mastersOf(redis)) {
+    for await (const page of server.scanStream({ match: `*${keys.prefix}*`, count: 1000 })) {
+      const found = page as string[];
+      const times = await Promise.all(found.map((key) => redis.pttl(key)));
+      // -2 is gone meanwhile.
+      lasting.push(...found.filter((_, i) => times[i] === -1));
+    }
   }
   return lasting;
 }
 
-async function isOwned(redis: Redis, keys: Keys, key: string, expiring: Set<string>): Promise<boolean> {
+async function isOwned(
+  redis: RedisConnection,
+  keys: Keys,
+  key: string,
+  expiring: Set<string>,
+): Promise<boolean> {
   if (key === keys.catalog() || OF_A_QUEUE.test(key)) return true;
   const checkpoints = `${keys.checkpoints()}:{`;
   if (key.startsWith(checkpoints)) return expiring.has(key.slice(checkpoints.length).split('}')[0] ?? '');
@@ -61,7 +72,7 @@ async function isOwned(redis: Redis, keys: Keys, key: string, expiring: Set<stri
 }
 
 async function isParked(
-  redis: Redis,
+  redis: RedisConnection,
   keys: Keys,
   root: string,
   thread: string,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppProcess } from '../processes.ts';
-import type { Fleet } from './fleet.ts';
+import type { Fleet, FleetRedis } from './fleet.ts';
 
 /** A run that a gateway has acknowledged. */
 export interface Acknowledged {
@@ -32,10 +32,10 @@ export class LoadClient {
   readonly acknowledged: Acknowledged[] = [];
   /** What it was told that it should not have been. */
   readonly complaints: string[] = [];
-  readonly #fleet: Fleet;
+  readonly #fleet: Fleet<FleetRedis>;
   readonly #random: () => number;
 
-  constructor(fleet: Fleet, random: () => number = Math.random) {
+  constructor(fleet: Fleet<FleetRedis>, random: () => number = Math.random) {
     this.#fleet = fleet;
     this.#random = random;
   }

@@ -24,10 +24,10 @@ export class RedisProcess {
     this.#extra = extra;
   }
 
-  /** @param extra lines of configuration, as `maxmemory 20mb` */
-  static async start(extra: string[] = []): Promise<RedisProcess> {
+  /** @param extra lines of configuration, as `maxmemory 20mb`, @param port default: any free one */
+  static async start(extra: string[] = [], port?: number): Promise<RedisProcess> {
     const dir = await mkdtemp(join(tmpdir(), 'millrace-redis-'));
-    const redis = new RedisProcess(await freePort(), dir, extra);
+    const redis = new RedisProcess(port ?? (await freePort()), dir, extra);
     await redis.up();
     return redis;
   }

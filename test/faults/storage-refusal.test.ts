@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { Redis } from 'ioredis';
@@ -40,14 +41,13 @@ afterEach(async () => {
   await server.remove();
 });
 
-async function refused(kind: string): Promise<void> {
-  while (!(await checkpoints.info('errorstats')).includes(`errorstat_${kind}:`));
+/** Resolves when the store has refused something, so many times. */
+async function refused(kind: string, times = 1): Promise<void> {
+  const counted = new RegExp(`errorstat_${kind}:count=(\\d+)`);
+  while (Number(counted.exec(await checkpoints.info('errorstats'))?.[1] ?? 0) < times);
 }
 
-it.each([
-  ['OOM', ['maxmemory', '1'], ['maxmemory', '0']],
-  ['NOREPLICAS', ['min-replicas-to-write', '1'], ['min-replicas-to-write', '0']],
-] as const)('a store that refuses a write (%s) is not the fault of the graph', async (kind, bad, good) => {
+async function startWorker(): Promise<void> {
   worker = await startProcess('worker', {
     REDIS_URL: redis.url,
     REDIS_PREFIX: redis.keys.prefix,
@@ -56,12 +56,41 @@ it.each([
     LEASE_SECONDS: '1',
     CRASH_BUDGET: '0',
   });
+}
+
+const submit = () => client.submit('chain', { config: { configurable: { ledger: ledger.url } } });
+
+it.each([
+  ['OOM', ['maxmemory', '1'], ['maxmemory', '0']],
+  ['NOREPLICAS', ['min-replicas-to-write', '1'], ['min-replicas-to-write', '0']],
+] as const)('a store that refuses a write (%s) is not the fault of the graph', async (kind, bad, good) => {
+  await startWorker();
   ledger.hold('b');
-  const { runId } = await client.submit('chain', { config: { configurable: { ledger: ledger.url } } });
+  const { runId } = await submit();
   await ledger.called('b');
   await checkpoints.config('SET', ...bad);
   ledger.release('b');
   await refused(kind);
   await checkpoints.config('SET', ...good);
+  expect(await client.end(runId)).toMatchObject({ status: 'succeeded' });
+});
+
+it('a store that refuses the lease itself charges no crash to the run', async () => {
+  await startWorker();
+  await checkpoints.config('SET', 'min-replicas-to-write', '1');
+  const { runId } = await submit();
+  await refused('NOREPLICAS', 3);
+  await checkpoints.config('SET', 'min-replicas-to-write', '0');
+  expect(await client.end(runId)).toMatchObject({ status: 'succeeded' });
+});
+
+it('a store that is away when a run begins, for longer than a lease, charges no crash to the run', async () => {
+  await startWorker();
+  await server.kill();
+  const { runId } = await submit();
+  while ((await client.store.read.run('t', runId))?.status !== 'running');
+  // Longer than a lease, and the outage itself.
+  await sleep(3_000);
+  await server.up();
   expect(await client.end(runId)).toMatchObject({ status: 'succeeded' });
 });

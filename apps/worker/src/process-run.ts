@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { raiseFence, readFence } from '@millrace/checkpoint-redis';
+import { type RaisedFence, raiseFence, readFence } from '@millrace/checkpoint-redis';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { Attempt } from './attempt.ts';
 import { ANOTHER_TIME_MS, type AttemptResult } from './attempt-result.ts';
@@ -16,14 +17,18 @@ import type { WorkerContext } from './worker-context.ts';
 export async function processRun(worker: WorkerContext, runId: string): Promise<void> {
   const claimed = await claimRun(worker, runId);
   if (!claimed) return;
-  const attempt = new Attempt(claimed.claim);
-  const { tenant, thread, attempt: number } = claimed.claim;
-  const { requestId } = claimed.claim.request;
-  const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
+  const { attempt, head } = claimed;
+  const { tenant, thread, attempt: number, request } = attempt.claim;
+  const logger = worker.logger.child({
+    runId,
+    attempt: number,
+    tenant,
+    thread,
+    requestId: request.requestId,
+  });
   logger.info('attempt started');
-  worker.leases.add(attempt);
   try {
-    const outcome = await carryOut(worker, attempt, claimed.head);
+    const outcome = await carryOut(worker, attempt, head);
     await conclude(worker, attempt, outcome);
     logger.info(
       { result: outcome.result, ...(outcome.result === 'end' && { status: outcome.end.status }) },
@@ -34,11 +39,14 @@ export async function processRun(worker: WorkerContext, runId: string): Promise<
   }
 }
 
-/** Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take. */
+/**
+ * Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take; else the attempt
+ * is among the leases.
+ */
 async function claimRun(
   worker: WorkerContext,
   runId: string,
-): Promise<{ claim: Claim; head: string | undefined } | undefined> {
+): Promise<{ attempt: Attempt; head: string | undefined } | undefined> {
   const { store, checkpointRedis, checkpointPrefix: prefix, limits } = worker;
   const by = {
     worker: worker.name,
@@ -65,11 +73,37 @@ async function claimRun(
       await worker.doorbell.ring([claim.job]);
     }
     if (claim.outcome !== 'claimed') return undefined;
-    const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
-    const raised = await raiseFence(checkpointRedis, threadRef, claim.lease);
-    if (raised.raised) return { claim, head: raised.head };
+    const attempt = new Attempt(claim);
+    // Before the store is asked: it may keep us waiting for longer than a lease lasts.
+    worker.leases.add(attempt);
+    const raised = await raise(worker, attempt);
+    if (raised?.raised) return { attempt, head: raised.head };
+    worker.leases.remove(attempt);
+    if (!raised) return undefined;
     known = { token: raised.token, head: known.head };
   }
+}
+
+/** Raises the fence of the checkpoint store. A run for which that cannot be done now is handed back: undefined. */
+async function raise(worker: WorkerContext, attempt: Attempt): Promise<RaisedFence | undefined> {
+  const { tenant, thread, lease } = attempt.claim;
+  const threadRef = { prefix: worker.checkpointPrefix, namespace: tenant, threadId: thread };
+  try {
+    return await Promise.race([raiseFence(worker.checkpointRedis, threadRef, lease), stopped(attempt)]);
+  } catch (error) {
+    worker.logger.warn({ runId: attempt.runId, err: error }, 'the checkpoint store is closed to the run');
+    const result: AttemptResult =
+      attempt.stopReason === 'lost' ? { result: 'lost' } : { result: 'hand_back', delayMs: ANOTHER_TIME_MS };
+    await conclude(worker, attempt, result);
+    return undefined;
+  }
+}
+
+/** Rejects when the attempt is to stop. */
+function stopped({ signal }: Attempt): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }
 
 async function carryOut(
@@ -103,7 +137,7 @@ async function conclude(worker: WorkerContext, attempt: Attempt, outcome: Attemp
   }
   if (outcome.result === 'hand_back') return handBack(worker, attempt, outcome.delayMs);
   const { end } = outcome;
-  const { won, job } = await persistently(attempt, () =>
+  const { won, job } = await persistently(worker, attempt, () =>
     worker.store.finish(attempt.runId, claim.lease, end, attempt.eventsStored),
   );
   if (!won) return letGo(worker, attempt);
@@ -121,7 +155,7 @@ function letGo(worker: WorkerContext, attempt: Attempt): Promise<void> {
 
 async function handBack(worker: WorkerContext, attempt: Attempt, delayMs: number): Promise<void> {
   const { usedMs, baseStep } = attempt;
-  const { job } = await persistently(attempt, () =>
+  const { job } = await persistently(worker, attempt, () =>
     worker.store.handBack(attempt.runId, attempt.claim.lease, { delayMs, usedMs, baseStep }),
   );
   await worker.doorbell.ring([job]);
@@ -136,16 +170,20 @@ function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: numbe
 const REFUSED_PAUSE_MS = 500;
 
 /**
- * Repeats a move that Redis refuses for now (no memory, no replica, read-only): the outcome is there, and doing the
- * work again would cost more than waiting. Gives up when the lease went to somebody else meanwhile.
+ * Repeats a move that Redis refuses for now (no memory, no replica, read-only, a slot on the move): the outcome is there,
+ * and doing the work again would cost more than waiting. Gives up when the lease went to somebody else meanwhile.
  */
-async function persistently<T>(attempt: Attempt, move: () => Promise<T>): Promise<T> {
+async function persistently<T>(
+  { redis }: WorkerContext,
+  attempt: Attempt,
+  move: () => Promise<T>,
+): Promise<T> {
   for (;;) {
     try {
       return await move();
     } catch (error) {
-      const refused = error instanceof Error && error.name === 'ReplyError';
-      if (!refused || attempt.stopReason === 'lost') throw error;
+      const refused = (error instanceof Error && error.name === 'ReplyError') || isRedisFault(error);
+      if (!refused || attempt.stopReason === 'lost' || redis.status === 'end') throw error;
       await sleep(REFUSED_PAUSE_MS);
     }
   }

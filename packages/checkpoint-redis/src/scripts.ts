@@ -13,14 +13,15 @@ export interface Script {
 
 export type ScriptArgument = string | number | Buffer;
 
+const read = (file: string) => readFileSync(new URL(`./scripts/${file}.lua`, import.meta.url), 'utf8');
+
+const SLOT = read('slot');
+
 /**
  * Loads `scripts/<name>.lua` after the key names and, for scripts that need them, the files in `libraries`.
  */
 export function loadScript(name: string, ...libraries: string[]): Script {
-  const parts = [...libraries, name].map((file) =>
-    readFileSync(new URL(`./scripts/${file}.lua`, import.meta.url), 'utf8'),
-  );
-  const lua = [luaKeys(), ...parts].join('\n');
+  const lua = [luaKeys(), ...[...libraries, name].map(read)].join('\n');
   // The digest keeps two versions of this package apart when they share a connection.
   const digest = createHash('sha1').update(lua).digest('hex').slice(0, 8);
   return { command: `checkpoint_${name.replaceAll('-', '_')}_${digest}`, lua };
@@ -29,8 +30,9 @@ export function loadScript(name: string, ...libraries: string[]): Script {
 type Command = (...args: ScriptArgument[]) => Promise<unknown>;
 
 /**
- * Redis has the command and refuses it, for a reason of its own: no memory, no replica, read-only, loading. Nothing was
- * written; the same call may succeed later. `cause` is ioredis's error.
+ * Redis refuses the command for a reason of its own (no memory, no replica, read-only, a slot on the move), or cannot be
+ * reached for as long as the connection was told to try. The same call may succeed later, and does no harm if it was
+ * done already. `cause` is ioredis's error.
  */
 export class StorageRefusal extends Error {
   override readonly name = 'StorageRefusal';
@@ -48,7 +50,8 @@ export async function runScript(
   args: readonly ScriptArgument[],
 ): Promise<unknown> {
   if (!(script.command in redis)) {
-    redis.defineCommand(script.command, { numberOfKeys: 1, lua: script.lua });
+    const lua = redis.isCluster ? `${SLOT}\n${script.lua}` : script.lua;
+    redis.defineCommand(script.command, { numberOfKeys: 1, lua });
   }
   // defineCommand adds methods that no static type knows.
   const commands = redis as unknown as Record<string, Command | undefined>;
@@ -57,8 +60,7 @@ export async function runScript(
   try {
     return await command.call(redis, key, ...args);
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'ReplyError' || error.message.startsWith('FENCED'))
-      throw error;
+    if (!(error instanceof Error) || error.message.startsWith('FENCED')) throw error;
     throw new StorageRefusal(error.message, { cause: error });
   }
 }

@@ -23,9 +23,10 @@ type ScriptName = (typeof names)[number];
 const read = (name: string) => readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8');
 
 /** The whole text of a script: the names of the keys, what all scripts share, and its own part. */
-function source(name: ScriptName, prefix: string, prelude: string): string {
+function source(name: ScriptName, prefix: string, prelude: string, slot: string): string {
   // The prefix is the operator's plain text; a JSON string without escapes is a Lua string.
   return [
+    slot,
     `local root = KEYS[1]`,
     `local prefix = ${JSON.stringify(prefix)}`,
     luaKeys,
@@ -43,11 +44,12 @@ export type Scripts = Record<ScriptName, Script>;
  */
 export function loadScripts(redis: RedisConnection, prefix: string): Scripts {
   const prelude = read('prelude');
+  const slot = redis.isCluster ? read('slot') : '';
   const scripts = {} as Scripts;
   for (const name of names) {
     // One connection may serve several prefixes (tests do).
     const command = `millrace_${name}_${prefix}`;
-    redis.defineCommand(command, { numberOfKeys: 1, lua: source(name, prefix, prelude) });
+    redis.defineCommand(command, { numberOfKeys: 1, lua: source(name, prefix, prelude, slot) });
     const call = Reflect.get(redis, command) as Script;
     scripts[name] = (root, ...args) => call.call(redis, root, ...args);
   }

@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { partitionOfThread } from '@millrace/shared/partition';
+import type { Cluster } from 'ioredis';
+import { afterEach, expect, it } from 'vitest';
+import { threadKey } from '../../packages/checkpoint-redis/src/keys.ts';
+import { check } from './checker.ts';
+import { Fleet } from './fleet.ts';
+import { LoadClient } from './load.ts';
+import { RedisCluster, SlotMove } from './redis-cluster.ts';
+
+/** A fleet on a Redis Cluster of three masters, and what can happen to it there. */
+
+const steps = { chain: ['a', 'b', 'c'], siblings: ['x', 'y', 'z', 'join'] };
+
+let fleet: Fleet<RedisCluster> | undefined;
+let admin: Cluster | undefined;
+
+async function start() {
+  const started = await Fleet.startOn(await RedisCluster.start());
+  fleet = started;
+  admin = started.redis.connect();
+  return { fleet: started, admin, client: new LoadClient(started) };
+}
+
+afterEach(async () => {
+  admin?.disconnect();
+  const codes = await fleet?.stop();
+  fleet = undefined;
+  expect(codes?.filter((code) => code !== 0) ?? []).toEqual([]);
+});
+
+it('a worker and a master killed under load: nothing is lost, only unfinished steps repeat', async () => {
+  const { fleet, client } = await start();
+  const load = client.drive({ graph: 'siblings', threads: 20, count: 100, width: 5 });
+  await fleet.ledger.called('x', 20);
+  const [victim] = fleet.workers;
+  if (victim) await fleet.kill(victim);
+  await fleet.startWorker();
+  const [node] = fleet.redis.nodes;
+  await node?.away(1_000, 'killed');
+  await load;
+  await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
+  // The worker had eight runs at most, each with three steps side by side.
+  expect(await check(fleet, client.acknowledged, { steps, repeats: 8 * 3 })).toEqual([]);
+});
+
+it('slots moved under load, of runs, of checkpoints and of the queue: nothing is lost or done twice', async () => {
+  const { fleet, admin, client } = await start();
+  const load = client.drive({ graph: 'chain', threads: 4, count: 120, width: 4 });
+  await fleet.ledger.called('a', 8);
+  const keys = [
+    fleet.keys.root(partitionOfThread('thread-0')),
+    threadKey({ prefix: fleet.keys.checkpoints(), namespace: 'default', threadId: 'thread-1' }),
+    fleet.keys.queuePrefix(),
+  ];
+  for (const key of keys) {
+    const move = await SlotMove.begin(admin, key);
+    // Long enough for every party to run into it, at each stage.
+    for (const count of [1, 5]) {
+      await sleep(500);
+      await move.keys(count);
+    }
+    await sleep(500);
+    await move.finish();
+  }
+  await load;
+  await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
+  expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
+});
