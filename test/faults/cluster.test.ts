@@ -46,14 +46,14 @@ it('a worker and a master killed under load: nothing is lost, only unfinished st
 
 it('slots moved under load, of runs, of checkpoints and of the queue: nothing is lost or done twice', async () => {
   const { fleet, admin, client } = await start();
-  const load = client.drive({ graph: 'chain', threads: 4, count: 120, width: 4 });
-  await fleet.ledger.called('a', 8);
   const keys = [
     fleet.keys.root(partitionOfThread('thread-0')),
     threadKey({ prefix: fleet.keys.checkpoints(), namespace: 'default', threadId: 'thread-1' }),
     fleet.keys.queuePrefix(),
   ];
-  for (const key of keys) {
+  for (const [i, key] of keys.entries()) {
+    const load = client.drive({ graph: 'chain', threads: 4, count: 40, width: 4 });
+    await fleet.ledger.called('a', 40 * i + 4);
     const move = await SlotMove.begin(admin, key);
     // Long enough for every party to run into it, at each stage.
     for (const count of [1, 5]) {
@@ -62,8 +62,8 @@ it('slots moved under load, of runs, of checkpoints and of the queue: nothing is
     }
     await sleep(500);
     await move.finish();
+    await load;
   }
-  await load;
   await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
   expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
 });

@@ -1,4 +1,5 @@
 import type { RedisSaver } from '@millrace/checkpoint-redis';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { answerText } from './answer-text.ts';
 import type { Attempt } from './attempt.ts';
@@ -35,7 +36,11 @@ export async function execute(
     const [began] = await Promise.all([
       worker.store.begin(runId, lease, { base: head ?? '', head: head ?? '' }),
       announce(worker, events, claim, saver, graph, head),
-    ]);
+    ]).catch((error) => {
+      // Nothing of the graph has run yet.
+      if (isRedisFault(error)) attempt.stop('refused');
+      throw error;
+    });
     if (began === 'lost') return { result: 'lost' };
     const early = withoutInvoking(resume) ?? (await withoutItsOrigin(saver, thread, resume));
     if (early) {
