@@ -45,7 +45,7 @@ async function isOwned(
   key: string,
   expiring: Set<string>,
 ): Promise<boolean> {
-  if (key === keys.catalog() || OF_A_QUEUE.test(key)) return true;
+  if (key.startsWith(keys.catalog()) || OF_A_QUEUE.test(key)) return true;
   const checkpoints = `${keys.checkpoints()}:{`;
   if (key.startsWith(checkpoints)) return expiring.has(key.slice(checkpoints.length).split('}')[0] ?? '');
   const [, root = '', record, id = ''] = /^(.+:\{\d+\}):(\w+)(?::(.*))?$/.exec(key) ?? [];

@@ -11,10 +11,9 @@ const steps = { chain: ['a', 'b', 'c'] };
 let fleet: Fleet | undefined;
 
 async function start(env: Record<string, string> = {}) {
-  const started = await Fleet.start({ ownCheckpoints: true, env });
+  const started = await Fleet.start({ checkpointRedis: true, env });
   fleet = started;
-  const { checkpoints } = started;
-  if (!checkpoints) throw new Error('there is no second Redis');
+  const { checkpointRedis: checkpoints } = started;
   return { fleet: started, checkpoints, client: new LoadClient(started) };
 }
 

@@ -6,6 +6,7 @@ import {
   interrupt,
   type LangGraphRunnableConfig,
   MessagesAnnotation,
+  Send,
   START,
   StateGraph,
 } from '@langchain/langgraph';
@@ -93,6 +94,40 @@ export const siblings = new StateGraph(State)
   .addEdge(START, 'z')
   .addEdge(['x', 'y', 'z'], 'join')
   .addEdge('join', END);
+
+export const fan = new StateGraph(State)
+  .addNode('plan', step('plan'))
+  .addNode('work', step('work'))
+  .addNode('gather', step('gather'))
+  .addEdge(START, 'plan')
+  .addConditionalEdges('plan', () => ['1', '2'].map((text) => new Send('work', { text, log: [] })), ['work'])
+  .addEdge('work', 'gather')
+  .addEdge('gather', END);
+
+const inside = new StateGraph(State)
+  .addNode('first', step('first'))
+  .addNode('second', step('second'))
+  .addEdge(START, 'first')
+  .addEdge('first', 'second')
+  .addEdge('second', END)
+  .compile();
+
+export const nest = new StateGraph(State)
+  .addNode('inside', inside)
+  .addEdge(START, 'inside')
+  .addEdge('inside', END);
+
+/** One of two steps that a third waits for is far behind the other. */
+export const uneven = new StateGraph(State)
+  .addNode('short', step('short'))
+  .addNode('long', step('long'))
+  .addNode('longer', step('longer'))
+  .addNode('meet', step('meet'))
+  .addEdge(START, 'short')
+  .addEdge(START, 'long')
+  .addEdge('long', 'longer')
+  .addEdge(['short', 'longer'], 'meet')
+  .addEdge('meet', END);
 
 export const ask = new StateGraph(State)
   .addNode('ask', asks('ask', 'sure?'))

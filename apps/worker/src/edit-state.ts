@@ -5,6 +5,7 @@ import { describeCheckpoint } from './history.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { onlyTogether, openQuestions } from './questions.ts';
 import { standingOf } from './standing.ts';
+import { stranded } from './stranded.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** Edits a thread's state in a node's name, in the thread's turn like any run. */
@@ -15,12 +16,22 @@ export async function editState(
   head: string | undefined,
 ): Promise<AttemptResult> {
   const { request, tenant, lease, runId, thread } = attempt.claim;
-  const saver = worker.saver.withLease({ namespace: tenant, lease, runId });
+  const saver = worker.saver.withLease({
+    namespace: tenant,
+    lease,
+    runId,
+    metadata: { revision: loaded.revision },
+  });
   try {
     const graph = await loaded.bind({ checkpointer: saver });
     const began = await worker.store.begin(runId, lease, { base: head ?? '', head: head ?? '' });
     if (began === 'lost') return { result: 'lost' };
     let standing = await standingOf(graph, saver, thread);
+    if (standing && standing.missing.length > 0) {
+      const stuck = await stranded(worker, loaded, standing);
+      // With nobody left who has those nodes, an edit is the way on.
+      if (stuck.result === 'hand_back') return stuck;
+    }
     // Written by this run: a former attempt did it, and died before it could say so.
     if (standing?.writtenBy !== runId) {
       const { checkpointId } = request;

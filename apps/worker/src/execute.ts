@@ -12,6 +12,7 @@ import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { isHeldInside, openQuestions } from './questions.ts';
 import { type Resumption, resumption } from './resume-rule.ts';
 import { readHead, standingOf } from './standing.ts';
+import { stranded } from './stranded.ts';
 import { eventData, eventName, graphModes } from './stream-modes.ts';
 import { unfinishedMessages } from './unfinished-messages.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -25,7 +26,12 @@ export async function execute(
 ): Promise<AttemptResult> {
   const { claim } = attempt;
   const { runId, thread, tenant, lease } = claim;
-  const saver = worker.saver.withLease({ namespace: tenant, lease, runId });
+  const saver = worker.saver.withLease({
+    namespace: tenant,
+    lease,
+    runId,
+    metadata: { revision: loaded.revision },
+  });
   const events = new EventWriter(worker.store, attempt);
   const history = new History(saver, thread);
   const limitMs = timeLimitMs(worker, claim);
@@ -33,6 +39,8 @@ export async function execute(
   try {
     const graph = await loaded.bind({ checkpointer: saver, config: graphConfig(claim) });
     const resume = await resumption(graph, saver, claim);
+    const stuck = resume.go === 'stranded' ? await stranded(worker, loaded, resume.standing) : undefined;
+    if (stuck?.result === 'hand_back') return stuck;
     const [began] = await Promise.all([
       worker.store.begin(runId, lease, { base: head ?? '', head: head ?? '' }),
       announce(worker, events, claim, saver, graph, head),
@@ -42,7 +50,7 @@ export async function execute(
       throw error;
     });
     if (began === 'lost') return { result: 'lost' };
-    const early = withoutInvoking(resume) ?? (await withoutItsOrigin(saver, thread, resume));
+    const early = stuck ?? withoutInvoking(resume) ?? (await withoutItsOrigin(saver, thread, resume));
     if (early) {
       await events.flush();
       return early;

@@ -18,6 +18,8 @@ export type Resumption =
   | { go: 'park'; questions: Question[]; standing: Standing }
   /** It is through: a former attempt did all but say so. */
   | { go: 'done'; standing: Standing }
+  /** The next step has nodes that this graph has not. */
+  | { go: 'stranded'; standing: Standing }
   /** The question was open when the answer was accepted, and is no more. */
   | { go: 'stale' };
 
@@ -39,6 +41,7 @@ export async function resumption(
 
   const standing = await standingOf(graph, saver, thread);
   if (!standing) return fromBase(graph, saver, claim);
+  if (standing.missing.length > 0) return { go: 'stranded', standing };
   if (standing.through) return { go: 'done', standing };
   // All that the step had to do is stored, and nobody can be asked about what is done. LangGraph stores the step, and stops at
   // whatever stands after it.
@@ -55,11 +58,11 @@ export async function resumption(
 /** The run has written no checkpoint yet. */
 async function fromBase(graph: ExecutableGraph, saver: RedisSaver, claim: Claim): Promise<Resumption> {
   const { request, thread, base } = claim;
-  if (!request.answers) {
-    const go = request.input === null && !request.command ? 'continue' : 'start';
-    return { go, from: request.checkpointId };
-  }
-  const standing = await standingOf(graph, saver, thread);
+  const { checkpointId: from } = request;
+  if (!request.answers && (request.input !== null || request.command)) return { go: 'start', from };
+  const standing = await standingOf(graph, saver, thread, request.answers ? undefined : from);
+  if (standing && standing.missing.length > 0) return { go: 'stranded', standing };
+  if (!request.answers) return { go: 'continue', from };
   // The thread parked here, and nothing has moved since. Later attempts may have moved it.
   const stopped = standing !== undefined && (base === undefined || atBreakpoint(graph, request, standing));
   const questions = standing ? await openQuestions(saver, thread, standing, stopped) : [];

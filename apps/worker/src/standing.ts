@@ -1,6 +1,7 @@
 import type { CheckpointTuple } from '@langchain/langgraph';
 import type { RedisSaver } from '@millrace/checkpoint-redis';
 import type { ExecutableGraph } from './loader/executable-graph.ts';
+import { missingNodes } from './missing-nodes.ts';
 
 /** Channels of LangGraph's pending writes that are not a task's result. */
 const INTERRUPT = '__interrupt__';
@@ -27,6 +28,10 @@ export interface Standing {
   checkpointId: string;
   /** The run that wrote the head. */
   writtenBy: string | undefined;
+  /** Of the graph that wrote the head. */
+  revision: string | undefined;
+  /** Nodes that the next step has and this graph has not, also within sub-graphs: `node` or `sub-graph/node`. */
+  missing: string[];
   /** Steps since the thread began. */
   step: number;
   values: Record<string, unknown>;
@@ -50,13 +55,17 @@ function rootConfig(thread: string) {
   return { configurable: { thread_id: thread, checkpoint_ns: '' } };
 }
 
-/** @returns undefined for a thread without checkpoints */
+/**
+ * @param checkpointId where it stood at that checkpoint instead of the head
+ * @returns undefined for a thread without checkpoints
+ */
 export function standingOf(
   graph: ExecutableGraph,
   saver: RedisSaver,
   thread: string,
+  checkpointId?: string,
 ): Promise<Standing | undefined> {
-  return standingIn(graph, saver, thread, '');
+  return standingIn(graph, saver, thread, '', checkpointId);
 }
 
 async function standingIn(
@@ -64,8 +73,10 @@ async function standingIn(
   saver: RedisSaver,
   thread: string,
   namespace: string,
+  checkpointId?: string,
 ): Promise<Standing | undefined> {
-  const config = { configurable: { thread_id: thread, checkpoint_ns: namespace } };
+  const at = checkpointId === undefined ? {} : { checkpoint_id: checkpointId };
+  const config = { configurable: { thread_id: thread, checkpoint_ns: namespace, ...at } };
   const head = await saver.getTuple(config);
   if (!head) return undefined;
   // A sub-graph has no checkpointer of its own; LangGraph hands the parent's down under this name.
@@ -86,15 +97,10 @@ async function standingIn(
     const standing = subgraph && (await standingIn(subgraph, saver, thread, within));
     return subgraph && standing ? { graph: subgraph, standing } : undefined;
   };
-  const pending = state.tasks.filter((task) => !done.has(task.id));
-  return {
-    checkpointId: head.checkpoint.id,
-    writtenBy: writerOf(head),
-    step: head.metadata?.step ?? -1,
-    values: asRecord(state.values),
-    through: state.tasks.length === 0,
-    pending: await Promise.all(
-      pending.map(async ({ id, name, interrupts }) => ({
+  const pending = await Promise.all(
+    state.tasks
+      .filter((task) => !done.has(task.id))
+      .map(async ({ id, name, interrupts }) => ({
         id,
         name: String(name),
         interrupts: interrupts.flatMap((one) =>
@@ -102,14 +108,30 @@ async function standingIn(
         ),
         inside: await insideOf({ id, name: String(name) }),
       })),
-    ),
+  );
+  const missingInside = pending.flatMap(({ name, inside }) =>
+    (inside?.standing.missing ?? []).map((node) => `${name}/${node}`),
+  );
+  return {
+    checkpointId: head.checkpoint.id,
+    writtenBy: writerOf(head),
+    revision: metadataText(head, 'revision'),
+    missing: [...missingNodes(graph, head), ...missingInside],
+    step: head.metadata?.step ?? -1,
+    values: asRecord(state.values),
+    through: state.tasks.length === 0,
+    pending,
     finished: parent ? finishedBetween(parent, head) : [],
   };
 }
 
 export function writerOf(head: CheckpointTuple): string | undefined {
-  const runId = (head.metadata as { run_id?: unknown } | undefined)?.run_id;
-  return typeof runId === 'string' ? runId : undefined;
+  return metadataText(head, 'run_id');
+}
+
+function metadataText({ metadata }: CheckpointTuple, name: 'run_id' | 'revision'): string | undefined {
+  const value = (metadata as Record<string, unknown> | undefined)?.[name];
+  return typeof value === 'string' ? value : undefined;
 }
 
 /** The nodes that have seen channel versions in the child that they had not seen in the parent. */

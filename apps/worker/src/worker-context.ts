@@ -6,6 +6,7 @@ import type { RunStore } from '@millrace/shared/run-store';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import type { Presence } from './presence.ts';
 
 /** What one worker process works with. */
 export interface WorkerContext {
@@ -20,6 +21,7 @@ export interface WorkerContext {
   doorbell: Doorbell;
   saver: RedisSaver;
   graphs: Map<string, LoadedGraph>;
+  presence: Presence;
   leases: LeaseKeeper;
   limits: {
     leaseMs: number;

@@ -12,9 +12,9 @@ import type { WorkerConfig } from './config.ts';
 import { drain } from './drain.ts';
 import { loadWorkerGraphs } from './graphs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
-import { toCatalogEntry } from './loader/loaded-graph.ts';
 import { workerMetrics } from './metrics.ts';
 import { startOpsServer } from './ops-server.ts';
+import { Presence } from './presence.ts';
 import { processRun } from './process-run.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -23,8 +23,6 @@ import type { WorkerContext } from './worker-context.ts';
  * budget decides that instead.
  */
 const NEVER = 1_000_000_000;
-
-const PUBLISH_INTERVAL_MS = 30_000;
 
 export interface RunningWorker {
   /** Where probes and metrics are. */
@@ -65,6 +63,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     closing.push(() => leases.close());
     const metrics = workerMetrics(() => leases.attempts.length);
     const checkpointPrefix = keys.checkpoints();
+    const presence = new Presence(new Catalog(redis, keys), graphs, config.leaseMs);
+    closing.push(() => presence.stop());
     const worker: WorkerContext = {
       name: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
       redis,
@@ -77,6 +77,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
         keepCheckpoints: config.checkpointsKept,
       }),
       graphs: new Map(graphs.map((graph) => [graph.name, graph])),
+      presence,
       leases,
       limits: config,
       modelNote: model?.note,
@@ -86,14 +87,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
 
     subscriber.on('message', (_channel: string, runId: string) => leases.cancel(runId));
     await subscriber.subscribe(keys.cancelChannel());
-    const catalog = new Catalog(redis, keys);
-    const publish = () => catalog.publish(graphs.map((graph) => toCatalogEntry(graph)));
-    await publish();
-    // A Redis that came back empty would have no catalog, and gateways tell from the time what is still served.
-    const publishAgain = () => void publish().catch(() => undefined);
-    redis.on('ready', publishAgain);
-    const publishing = setInterval(publishAgain, PUBLISH_INTERVAL_MS);
-    closing.push(() => clearInterval(publishing));
+    await presence.start();
+    // A Redis that came back empty would have no catalog.
+    redis.on('ready', () => presence.renew());
 
     const queues = [...new Set(graphs.map((graph) => graph.queue))];
     const consumers = queues.map((queue) => consume(worker, queue, config));
@@ -109,6 +105,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       url: ops.url,
       stop: async () => {
         stopping = true;
+        presence.stop();
         await drain(consumers, leases, config.drainMs, logger);
         await close();
       },

@@ -47,6 +47,8 @@ export interface RedisSaverOptions {
    * written can be taken back: see `rollback`.
    */
   runId?: string | undefined;
+  /** Also stored in the metadata of every checkpoint. */
+  metadata?: Record<string, unknown> | undefined;
   /** Keep the index that `expireThreads` reads. Default false. */
   trackExpiry?: boolean | undefined;
 }
@@ -55,6 +57,7 @@ export interface LeaseView {
   namespace?: string | undefined;
   lease: Lease;
   runId?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
 }
 
 /**
@@ -85,13 +88,14 @@ export class RedisSaver extends BaseCheckpointSaver {
   }
 
   /** The same saver for one attempt at a run: another lease and run id on the same connection. */
-  withLease({ namespace, lease, runId }: LeaseView): RedisSaver {
+  withLease({ namespace, lease, runId, metadata }: LeaseView): RedisSaver {
     return new RedisSaver(this.redis, {
       ...this.#options,
       serde: this.serde,
       namespace: namespace ?? this.#options.namespace,
       lease,
       runId,
+      metadata,
     });
   }
 
@@ -145,10 +149,10 @@ export class RedisSaver extends BaseCheckpointSaver {
     const { channel_values: values, ...bare } = copyCheckpoint(checkpoint);
     const versions = checkpoint.channel_versions;
     const stored = Object.keys(newVersions).filter((channel) => channel in versions && channel in values);
-    const { runId } = this.#options;
+    const { runId, metadata: more } = this.#options;
     const [checkpointBytes, metadataBytes, blobs] = await Promise.all([
       encodeValue(this.serde, bare),
-      encodeValue(this.serde, runId === undefined ? metadata : { ...metadata, run_id: runId }),
+      encodeValue(this.serde, { ...metadata, ...more, ...(runId !== undefined && { run_id: runId }) }),
       Promise.all(
         stored.map(async (channel) => [
           blobField(channel, versions[channel] ?? ''),
@@ -156,7 +160,9 @@ export class RedisSaver extends BaseCheckpointSaver {
         ]),
       ),
     ]);
-    const fields = Object.entries(versions).map(([channel, version]) => blobField(channel, version));
+    const fields = Object.entries(versions)
+      .filter(([channel]) => channel in values || !isGraphs(channel))
+      .map(([channel, version]) => blobField(channel, version));
     const delta = deltaChannels(metadata, values, newVersions);
     await Promise.all([
       this.#touch(threadId),
@@ -310,6 +316,15 @@ export class RedisSaver extends BaseCheckpointSaver {
       throw error;
     }
   }
+}
+
+/**
+ * Whether a channel is one by which LangGraph's nodes call each other. A graph that does not know it has passed over
+ * it, and to go on keeping its value would be a call that is never answered. A value of the state is kept: the next
+ * writer may be a graph that has it.
+ */
+function isGraphs(channel: string): boolean {
+  return channel.startsWith('branch:') || channel.startsWith('join:');
 }
 
 function requireString(name: string, value: unknown): string {

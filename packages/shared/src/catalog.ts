@@ -1,28 +1,49 @@
 import { type CatalogEntry, catalogEntry } from './contract/catalog.ts';
 import type { Keys } from './keys.ts';
 import type { RedisConnection } from './redis.ts';
+import { loadScripts, type Scripts } from './scripts/index.ts';
 
-/** The graphs that workers have loaded, as gateways know them. Outlives the workers. */
+const SERVED_MS = 30_000;
+
+/**
+ * The graphs that workers have loaded, as gateways know them. Outlives the workers.
+ *
+ * While workers of several revisions of a graph are at work, it shows the revision that was published first last.
+ */
 export class Catalog {
   readonly #redis: RedisConnection;
-  readonly #key: string;
+  readonly #keys: Keys;
+  readonly #scripts: Scripts;
 
   constructor(redis: RedisConnection, keys: Keys) {
     this.#redis = redis;
-    this.#key = keys.catalog();
+    this.#keys = keys;
+    this.#scripts = loadScripts(redis, keys.prefix);
   }
 
-  async publish(entries: CatalogEntry[]): Promise<void> {
-    if (entries.length === 0) return;
-    await this.#redis.hset(
-      this.#key,
-      Object.fromEntries(entries.map((one) => [one.graph, JSON.stringify(one)])),
+  /** @param servedMs how long, from now on, the publisher can be taken to have these graphs */
+  async publish(entries: CatalogEntry[], servedMs = SERVED_MS): Promise<void> {
+    await this.#scripts.publish(
+      this.#keys.catalog(),
+      this.#keys.catalogSince(),
+      this.#keys.catalogServed(),
+      servedMs,
+      ...entries.flatMap(({ since: _, ...entry }) => [entry.graph, entry.revision, JSON.stringify(entry)]),
     );
+  }
+
+  /** Whether some worker has published this revision of a graph, and that still counts. */
+  async isServed(graph: string, revision: string): Promise<boolean> {
+    const [until, [seconds]] = await Promise.all([
+      this.#redis.zscore(this.#keys.catalogServed(), `${graph}@${revision}`),
+      this.#redis.time(),
+    ]);
+    return until !== null && Number(until) >= Number(seconds) * 1000;
   }
 
   /** All graphs, by name. Empty when no worker has ever been here. */
   async list(): Promise<CatalogEntry[]> {
-    const entries = Object.values(await this.#redis.hgetall(this.#key));
+    const entries = Object.values(await this.#redis.hgetall(this.#keys.catalog()));
     return entries
       .map((text) => catalogEntry.parse(JSON.parse(text)))
       .sort((a, b) => (a.graph < b.graph ? -1 : a.graph > b.graph ? 1 : 0));

@@ -89,7 +89,17 @@ export class Keys {
   }
 
   catalog(): string {
-    return `${this.prefix}:catalog`;
+    return `${this.prefix}:{catalog}`;
+  }
+
+  /** HASH `<graph>@<revision>` → when it was published first, in microseconds. */
+  catalogSince(): string {
+    return `${this.catalog()}:since`;
+  }
+
+  /** ZSET `<graph>@<revision>`, by the millisecond until which a worker is sure to have it. */
+  catalogServed(): string {
+    return `${this.catalog()}:served`;
   }
 
   /** Pub/sub channel on which a run's new event numbers are called out. */

@@ -15,7 +15,7 @@ export interface WireAssistant {
 }
 
 export function toWireAssistant(entry: CatalogEntry): WireAssistant {
-  const published = new Date(entry.publishedAt).toISOString();
+  const published = new Date(entry.since ?? entry.publishedAt).toISOString();
   return {
     assistant_id: entry.assistantId,
     graph_id: entry.graph,

@@ -282,6 +282,28 @@ describe('the catalog entry', () => {
     expect((await loadOne('./shapes.mjs:compiled')).revision).toBe(first.revision);
     expect((await loadOne('./changed.mjs:compiled')).revision).not.toBe(first.revision);
   });
+
+  it('has a revision that changes with a sub-graph from another file', async () => {
+    const revisionWith = async (step: string) => {
+      const [inner, outer] = [`inner-${step}.mjs`, `outer-${step}/graph.mjs`];
+      await project.write(
+        inner,
+        `import { Annotation, START, StateGraph } from '@langchain/langgraph';
+         export const State = Annotation.Root({ x: Annotation() });
+         export const inner = new StateGraph(State).addNode('${step}', () => ({})).addEdge(START, '${step}').compile();`,
+      );
+      // The same text each time.
+      await project.write(`outer-${step}/inner.mjs`, `export * from '../${inner}';`);
+      await project.write(
+        outer,
+        `import { START, StateGraph } from '@langchain/langgraph';
+         import { inner, State } from './inner.mjs';
+         export const graph = new StateGraph(State).addNode('inside', inner).addEdge(START, 'inside').compile();`,
+      );
+      return (await loadOne(`./${outer}:graph`)).revision;
+    };
+    expect(await revisionWith('one')).not.toBe(await revisionWith('two'));
+  });
 });
 
 describe('TypeScript, as the worker is started', () => {

@@ -13,9 +13,9 @@ export interface LoadedGraph {
   /** The queue its runs travel in. */
   readonly queue: string;
   /**
-   * Sixteen hex digits that change when the graph is known to have changed: a hash of the entry file's text, the drawing
-   * and the schemas. A change in a module that the entry file imports, or in a package, is not seen unless it shows in
-   * the drawing or a schema.
+   * Sixteen hex digits that change when the graph is known to have changed: a hash of the entry file's text, the drawing,
+   * the nodes of sub-graphs and the schemas. A change in a module that the entry file imports, or in a package, is not
+   * seen unless it shows in one of these.
    */
   readonly revision: string;
   readonly schemas: GraphSchemas;
@@ -48,13 +48,17 @@ export async function makeLoadedGraph(parts: GraphParts): Promise<LoadedGraph> {
   const { name, graph, factory } = parts;
   const schemas = graphSchemas(graph);
   const drawing = JSON.parse(JSON.stringify((await graph.getGraphAsync({})).toJSON())) as JsonObject;
+  const inside: [string, string[]][] = [];
+  for await (const [path, subgraph] of graph.getSubgraphsAsync(undefined, true)) {
+    inside.push([path, Object.keys(subgraph.nodes)]);
+  }
   const own = (graph as { description?: unknown }).description;
   return {
     name,
     description: parts.description ?? (typeof own === 'string' && own !== '' ? own : `The graph ${name}.`),
     queue: parts.queue ?? 'default',
     revision: createHash('sha256')
-      .update(JSON.stringify([parts.source, drawing, schemas]))
+      .update(JSON.stringify([parts.source, drawing, inside, schemas]))
       .digest('hex')
       .slice(0, 16),
     schemas,

@@ -20,7 +20,9 @@ export const catalogEntry = z.object({
   conversational: z.boolean(),
   /** Nodes and edges, as `Graph.toJSON()` of LangChain gives them. */
   drawing: jsonObject,
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by the clock of the worker; renewed for as long as a worker has the graph. */
   publishedAt: z.int(),
+  /** Milliseconds since the epoch at which this revision was published first, by the clock of Redis. */
+  since: z.int().optional(),
 });
 export type CatalogEntry = z.infer<typeof catalogEntry>;

@@ -17,6 +17,7 @@ const names = [
   'set_thread_metadata',
   'rung',
   'open_runs',
+  'publish',
 ] as const;
 type ScriptName = (typeof names)[number];
 
