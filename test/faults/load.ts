@@ -32,6 +32,8 @@ export class LoadClient {
   readonly acknowledged: Acknowledged[] = [];
   /** What it was told that it should not have been. */
   readonly complaints: string[] = [];
+  /** The statuses of answers that made it ask again, apart from those that never came. */
+  readonly putOff = new Set<number>();
   readonly #fleet: Fleet<FleetRedis>;
   readonly #random: () => number;
 
@@ -168,6 +170,7 @@ export class LoadClient {
     while (!signal?.aborted) {
       const response = await this.#post(path, key, body, signal);
       if (response && response.status < 500 && response.status !== 429) return response;
+      if (response) this.putOff.add(response.status);
       await sleep(50);
     }
     return undefined;

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,19 +12,21 @@ export interface Release {
   remove: () => Promise<void>;
 }
 
-/** @param changes texts of `graphs.ts` and what they become; one that is not there is an error */
+/** @param changes texts of `graphs.ts` and `langgraph.json` and what they become; one that is not there is an error */
 export async function makeRelease(changes: Record<string, string> = {}): Promise<Release> {
   let source = await readFile(join(here, 'graphs.ts'), 'utf8');
+  let config = await readFile(join(here, 'langgraph.json'), 'utf8');
   for (const [from, to] of Object.entries(changes)) {
-    if (!source.includes(from)) throw new Error(`graphs.ts does not contain ${from}`);
+    if (!`${source}${config}`.includes(from)) throw new Error(`The test graphs do not contain ${from}`);
     source = source.replaceAll(from, to);
+    config = config.replaceAll(from, to);
   }
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'millrace-release-')));
   await symlink(join(here, '..', 'node_modules'), join(directory, 'node_modules'));
   await writeFile(join(directory, 'package.json'), '{"type":"module"}');
   // Any release has another text, changed or not.
   await writeFile(join(directory, 'graphs.ts'), `${source}\n// ${directory}\n`);
-  await cp(join(here, 'langgraph.json'), join(directory, 'langgraph.json'));
+  await writeFile(join(directory, 'langgraph.json'), config);
   return {
     config: join(directory, 'langgraph.json'),
     remove: () => rm(directory, { recursive: true, force: true }),

@@ -3,6 +3,9 @@ import type { Keys } from './keys.ts';
 import type { RedisConnection } from './redis.ts';
 import { loadScripts, type Scripts } from './scripts/index.ts';
 
+/** Of a stored entry. The first ones did not say. */
+const CATALOG_VERSION = 1;
+
 const SERVED_MS = 30_000;
 
 /**
@@ -28,7 +31,11 @@ export class Catalog {
       this.#keys.catalogSince(),
       this.#keys.catalogServed(),
       servedMs,
-      ...entries.flatMap(({ since: _, ...entry }) => [entry.graph, entry.revision, JSON.stringify(entry)]),
+      ...entries.flatMap(({ since: _, ...entry }) => [
+        entry.graph,
+        entry.revision,
+        JSON.stringify({ version: CATALOG_VERSION, ...entry }),
+      ]),
     );
   }
 
@@ -41,11 +48,13 @@ export class Catalog {
     return until !== null && Number(until) >= Number(seconds) * 1000;
   }
 
-  /** All graphs, by name. Empty when no worker has ever been here. */
+  /** All graphs, by name, but for those that only a later version can read. Empty when no worker has ever been here. */
   async list(): Promise<CatalogEntry[]> {
     const entries = Object.values(await this.#redis.hgetall(this.#keys.catalog()));
     return entries
-      .map((text) => catalogEntry.parse(JSON.parse(text)))
+      .map((text) => JSON.parse(text) as { version?: number })
+      .filter(({ version = 1 }) => version <= CATALOG_VERSION)
+      .map((entry) => catalogEntry.parse(entry))
       .sort((a, b) => (a.graph < b.graph ? -1 : a.graph > b.graph ? 1 : 0));
   }
 }
