@@ -6,6 +6,8 @@ export interface Ledger {
   url: string;
   /** Calls so far, by step; of one run, if given. */
   count: (step: string, run?: string) => number;
+  /** The idempotency keys that the calls of a step brought along, in order. */
+  keys: (step: string) => (string | undefined)[];
   /** Resolves when a step has been called so many times. */
   called: (step: string, times?: number) => Promise<void>;
   /** Resolves when the caller of a call that waits has given it up. */
@@ -18,7 +20,7 @@ export interface Ledger {
 }
 
 export async function startLedger(): Promise<Ledger> {
-  const calls: { step: string; run: string }[] = [];
+  const calls: { step: string; run: string; key: string | undefined }[] = [];
   const held = new Map<string, (() => void)[]>();
   const watchers = new Set<() => void>();
   const abandoned = new Set<string>();
@@ -29,7 +31,8 @@ export async function startLedger(): Promise<Ledger> {
     });
     request.on('end', () => {
       const { step, run } = JSON.parse(body) as { step: string; run: string };
-      calls.push({ step, run });
+      const key = request.headers['idempotency-key'];
+      calls.push({ step, run, key: typeof key === 'string' ? key : undefined });
       const waiting = held.get(step);
       if (waiting) waiting.push(() => response.end('go'));
       else response.end('go');
@@ -61,6 +64,7 @@ export async function startLedger(): Promise<Ledger> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     count,
+    keys: (step) => calls.filter((one) => one.step === step).map((one) => one.key),
     called: (step, times = 1) => until(() => count(step) >= times),
     abandoned: (step) => until(() => abandoned.has(step)),
     hold: (step) => held.set(step, held.get(step) ?? []),

@@ -4,6 +4,7 @@ import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { answerText } from './answer-text.ts';
 import type { Attempt } from './attempt.ts';
 import { type AttemptResult, afterError, failed, parked, withoutInvoking } from './attempt-result.ts';
+import { EffectGuard } from './effect-guard.ts';
 import { EventWriter } from './event-writer.ts';
 import { graphConfig, graphInput } from './graph-call.ts';
 import { History } from './history.ts';
@@ -12,6 +13,7 @@ import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { isHeldInside, openQuestions } from './questions.ts';
 import { type Resumption, resumption } from './resume-rule.ts';
 import { readHead, standingOf } from './standing.ts';
+import { StoredCheckpoints } from './stored-checkpoints.ts';
 import { stranded } from './stranded.ts';
 import { eventData, eventName, graphModes } from './stream-modes.ts';
 import { unfinishedMessages } from './unfinished-messages.ts';
@@ -32,6 +34,7 @@ export async function execute(
     runId,
     metadata: { revision: loaded.revision },
   });
+  const guard = new EffectGuard(new StoredCheckpoints(saver));
   const events = new EventWriter(worker.store, attempt);
   const history = new History(saver, thread);
   const limitMs = timeLimitMs(worker, claim);
@@ -61,6 +64,7 @@ export async function execute(
       loaded,
       graph,
       resume,
+      guard,
       events,
       history,
       await stepsUsed(attempt, saver, head),
@@ -92,6 +96,7 @@ async function invoke(
   loaded: LoadedGraph,
   graph: ExecutableGraph,
   resume: Resumption,
+  guard: EffectGuard,
   events: EventWriter,
   history: History,
   used: number,
@@ -105,6 +110,7 @@ async function invoke(
   const stream = await graph.stream(graphInput(loaded, claim, resume), {
     ...graphConfig(claim, 'from' in resume ? resume.from : undefined),
     signal: attempt.signal,
+    callbacks: [guard],
     durability: 'sync',
     recursionLimit: Math.max(1, stepLimit(worker, claim) - used),
     // `checkpoints` tells what the next step is; readers without graph code need it stored. `messages` makes models

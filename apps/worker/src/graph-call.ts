@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Claim } from '@millrace/shared/run-moves';
+import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { Resumption } from './resume-rule.ts';
 
@@ -9,7 +10,7 @@ import type { Resumption } from './resume-rule.ts';
  * @param from checkpoint to start from instead of the head: only where the resume rule says so, or a fork would start
  *   over on each attempt
  */
-export function graphConfig({ request, thread, runId, tenant }: Claim, from?: string) {
+export function graphConfig({ request, thread, runId, tenant, chain }: Claim, from?: string) {
   const configurable = Object.fromEntries(
     Object.entries(request.config?.configurable ?? {}).filter(
       ([name]) => !name.startsWith('__pregel_') && !name.startsWith('checkpoint_'),
@@ -23,6 +24,7 @@ export function graphConfig({ request, thread, runId, tenant }: Claim, from?: st
       graph_id: request.graph,
       assistant_id: request.assistantId,
       tenant,
+      idempotency_key: idempotencyKeyOf(chain),
       ...(from !== undefined && { checkpoint_id: from }),
     },
     metadata: { ...request.metadata, run_id: runId, thread_id: thread, graph_id: request.graph },
