@@ -17,12 +17,18 @@ export interface AppProcess {
   signal: (signal: NodeJS.Signals) => void;
 }
 
-/** Starts an app and waits until it says that it is ready. Rejects with its output when it ends before that. */
+/**
+ * Starts an app and waits until it says that it is ready. Rejects with its output when it ends before that.
+ *
+ * @param args for node
+ */
 export async function startProcess(
   app: 'gateway' | 'worker',
   env: Record<string, string>,
+  args: string[] = [],
 ): Promise<AppProcess> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', `apps/${app}/src/main.ts`], {
+  const main = `apps/${app}/src/main.ts`;
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', ...args, main], {
     cwd: root,
     env: { PATH: process.env.PATH, PORT: '0', WORKER_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -98,8 +98,9 @@ export class Fleet<R extends FleetRedis = RedisProcess> {
     return worker;
   }
 
-  async startGateway(env: Record<string, string> = {}): Promise<AppProcess> {
-    const gateway = await startProcess('gateway', { ...this.#env, ...env });
+  /** @param args for node */
+  async startGateway(env: Record<string, string> = {}, args: string[] = []): Promise<AppProcess> {
+    const gateway = await startProcess('gateway', { ...this.#env, ...env }, args);
     this.gateways.push(gateway);
     return gateway;
   }

@@ -22,9 +22,12 @@ const State = Annotation.Root({
 });
 type State = typeof State.State;
 
-/** Tells the ledger that a step was called; resolves when the ledger lets it go on. */
+/**
+ * Tells the ledger that a step was called; resolves when the ledger lets it go on. Who cannot name one in the config has
+ * the worker's variable.
+ */
 async function call(step: string, config: LangGraphRunnableConfig): Promise<void> {
-  const { ledger, run_id } = config.configurable ?? {};
+  const { ledger = process.env.TEST_LEDGER, run_id } = config.configurable ?? {};
   if (typeof ledger !== 'string') return;
   const response = await fetch(ledger, {
     method: 'POST',
@@ -212,3 +215,27 @@ export const deaf = new StateGraph(State)
   .addEdge(START, 'deaf')
   .addEdge('deaf', 'after')
   .addEdge('after', END);
+
+/** Writes as many events, of as many bytes, as its text says: `800 x 50000`. */
+export const flood = new StateGraph(State)
+  .addNode('flood', async (state, config) => {
+    const [count = 0, bytes = 0] = (state.text ?? '').split(' x ').map(Number);
+    for (let i = 0; i < count; i++) {
+      config.writer?.('x'.repeat(bytes));
+      // Lets what is written go out.
+      if (i % 100 === 99) await new Promise(setImmediate);
+    }
+    return { log: [`flood:${count}`] };
+  })
+  .addEdge(START, 'flood')
+  .addEdge('flood', END);
+
+/** For callers that say nothing but a query. */
+const Query = Annotation.Root({ query: Annotation<string> });
+export const query = new StateGraph(Query)
+  .addNode('answer', async (_, config) => {
+    await call('query', config);
+    return {};
+  })
+  .addEdge(START, 'answer')
+  .addEdge('answer', END);

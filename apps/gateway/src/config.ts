@@ -52,6 +52,8 @@ export interface GatewayConfig extends RedisConfig {
   waitMs: number;
   /** And how long at most, whatever it is told. */
   maxWaitMs: number;
+  /** How long a client may leave what was sent to it unread, in milliseconds. */
+  stallMs: number;
   /** How long requests may take to finish when the gateway leaves, in milliseconds. */
   drainMs: number;
   exitOnStdinClose: boolean;
@@ -82,6 +84,7 @@ const shape = {
   LOG_LEVEL: logLevel,
   WAIT_SECONDS: seconds(20, { max: 3600 }),
   WAIT_MAX_SECONDS: seconds(60, { max: 3600 }),
+  CLIENT_STALL_SECONDS: seconds(30, { min: 1, max: 3600 }),
   DRAIN_SECONDS: seconds(25, { max: 600 }),
   EXIT_ON_STDIN_CLOSE: flag(false),
 };
@@ -127,6 +130,7 @@ const gatewayConfig = z
       waitReplicas: env.REDIS_WAIT_REPLICAS,
       waitMs: env.WAIT_SECONDS,
       maxWaitMs: env.WAIT_MAX_SECONDS,
+      stallMs: env.CLIENT_STALL_SECONDS,
       drainMs: env.DRAIN_SECONDS,
       exitOnStdinClose: env.EXIT_ON_STDIN_CLOSE,
     }),

@@ -111,7 +111,8 @@ async function startOps(
   options: Parameters<typeof createOpsApp>[1],
 ): Promise<string | undefined> {
   if (config.opsPort === undefined) return undefined;
-  const server = await listen(createOpsApp(logger, options), { host: config.host, port: config.opsPort });
+  const { host, opsPort: port, stallMs } = config;
+  const server = await listen(createOpsApp(logger, options), { host, port, stallMs });
   life.onStop('probes', () => server.close(0));
   return server.url;
 }

@@ -79,3 +79,37 @@ it('has nothing more to say to a client that has seen the end, and a gap for one
   expect((await read({ seq: 9, token: 7 })).map((event) => event.name)).toEqual(['gap', 'end']);
   hub.close();
 }, 10_000);
+
+it('gives all of a long stream with few and small reads, however large its events', async () => {
+  const runId = await submit();
+  const store = new RunStore(test.redis, { keys: test.keys });
+  const by = { worker: 'w', nonce: 'n', leaseMs: 60_000, crashBudget: 1 };
+  const claim = await store.claim(runId, by, { token: 0, head: '' });
+  if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
+  const sizes = [...Array(600).fill(10), ...Array(40).fill(50_000), 3_000_000, ...Array(600).fill(10)];
+  const events = sizes.map((size: number) => ({ name: 'custom', data: 'x'.repeat(size) }));
+  await store.emit(runId, claim.lease, 1, events);
+  await store.finish(runId, claim.lease, { status: 'succeeded' });
+
+  const hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+  const redis = test.connect();
+  const xrange = redis.xrange.bind(redis) as (...args: unknown[]) => Promise<[string, string[]][]>;
+  let pages = 0;
+  let bytes = 0;
+  Reflect.set(redis, 'xrange', async (...args: unknown[]) => {
+    const page = await xrange(...args);
+    pages += 1;
+    for (const [, fields] of page) bytes += fields.join('').length;
+    return page;
+  });
+  const seen: number[] = [];
+  for await (const event of new EventReader(redis, test.keys, hub).follow(runId)) {
+    seen.push(event.data.length);
+  }
+  expect(seen.slice(0, -1)).toEqual(sizes);
+  expect(pages).toBeLessThan(100);
+  // What did not fit was read again, and not over and over.
+  const once = sizes.reduce((sum: number, size: number) => sum + size, 0);
+  expect(bytes).toBeLessThan(3 * once);
+  hub.close();
+});

@@ -6,7 +6,11 @@ import type { Keys } from './keys.ts';
 import { partitionOfRun } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
 
-const PAGE = 256;
+/** Most events asked for at once; a reader begins with few, since nobody knows yet how large they are. */
+const PAGE = 64;
+const FIRST_PAGE = 8;
+/** A reader whose client is slow holds no more than this, or one event. */
+const PAGE_BYTES = 64 * 1024;
 
 /** A nudge can be lost only with the connection, which is noticed; this is for what we have not thought of. */
 const LOOK_AGAIN_MS = 15_000;
@@ -66,6 +70,7 @@ export class EventReader {
       let last = options.after ?? { seq: 0, token: 0 };
       let check = options.after !== undefined;
       let waited = false;
+      let count = FIRST_PAGE;
       while (!signal?.aborted) {
         if (check && last.seq > 0 && !(await this.#stillThere(runId, last))) {
           const [first] = await this.#page(runId, 0, 1);
@@ -73,7 +78,8 @@ export class EventReader {
           last = { seq: first ? first.seq - 1 : 0, token: 0 };
         }
         check = false;
-        const page = await this.#page(runId, last.seq, PAGE);
+        const { page, more, next } = await this.#boundedPage(runId, last.seq, count);
+        count = next;
         for (const event of page) {
           if (signal?.aborted) return;
           if (event.seq !== last.seq + 1) yield gap(last, event.seq);
@@ -81,7 +87,7 @@ export class EventReader {
           last = event;
           if (event.name === 'end') return;
         }
-        if (page.length === PAGE) continue;
+        if (more) continue;
         // A client that comes back with the id of the end has had it all.
         if (page.length === 0 && options.after && !waited && (await this.#isOver(root, runId, last.seq)))
           return;
@@ -135,6 +141,26 @@ export class EventReader {
 
   #page(runId: string, after: number, count: number): Promise<RunEvent[]> {
     return readEvents(this.#redis, this.#keys, runId, after, count);
+  }
+
+  /** As many of the next events as may be held, and how many to ask for next; those left out are read again. */
+  async #boundedPage(
+    runId: string,
+    after: number,
+    count: number,
+  ): Promise<{ page: RunEvent[]; more: boolean; next: number }> {
+    const found = await this.#page(runId, after, count);
+    let bytes = 0;
+    const page = found.filter(({ data }, i) => {
+      bytes += data.length;
+      return i === 0 || bytes <= PAGE_BYTES;
+    });
+    const fit = bytes === 0 ? count : Math.floor((found.length * PAGE_BYTES) / bytes);
+    return {
+      page,
+      more: found.length === count || page.length < found.length,
+      next: Math.max(1, Math.min(PAGE, fit, 4 * count)),
+    };
   }
 
   async #stillThere(runId: string, event: { seq: number; token: number }): Promise<boolean> {

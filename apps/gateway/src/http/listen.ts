@@ -14,16 +14,23 @@ export interface Listener {
   close: (graceMs: number) => Promise<void>;
 }
 
-/** @throws Error of the operating system when the address cannot be had */
-export async function listen(app: Hono<HttpEnv>, address: { host: string; port: number }): Promise<Listener> {
+/**
+ * @param options.stallMs how long a client may leave what was sent to it unread before its connection is cut; none of
+ *   it is taken by the network then, and it waits in memory
+ * @throws Error of the operating system when the address cannot be had
+ */
+export async function listen(
+  app: Hono<HttpEnv>,
+  options: { host: string; port: number; stallMs: number },
+): Promise<Listener> {
   const server = createAdaptorServer({
     fetch: app.fetch,
     serverOptions: { keepAliveTimeout: KEEP_ALIVE_MS },
   }) as Server;
-  const connections = new Connections(server);
+  const connections = new Connections(server, options.stallMs);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(address.port, address.host, () => {
+    server.listen(options.port, options.host, () => {
       server.off('error', reject);
       resolve();
     });
@@ -50,7 +57,13 @@ class Connections {
   readonly #requests = new Map<Socket, number>();
   #closing = false;
 
-  constructor(server: Server) {
+  constructor(server: Server, stallMs: number) {
+    // Node lets it pass while anything moves, a part of a large write too. Having a listener, we close for Node as well.
+    server.setTimeout(stallMs, (socket) => {
+      const idle = this.#requests.get(socket) === 0 && socket.bytesWritten > 0;
+      // A request that has nothing to say for so long is one that waits for a run.
+      if (idle || socket.writableLength > 0) socket.destroy();
+    });
     server.on('connection', (socket: Socket) => {
       this.#requests.set(socket, 0);
       socket.once('close', () => this.#requests.delete(socket));

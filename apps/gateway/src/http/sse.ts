@@ -5,9 +5,8 @@ import type { HttpEnv } from './env.ts';
 
 const KEEP_ALIVE_MS = 15_000;
 const RETRY_MS = 1_000;
-/** What may wait in memory for a client; the rest waits in Redis. */
-const BUFFER_BYTES = 1024 * 1024;
-const STALL_MS = 30_000;
+/** What may wait in memory for a client, and an event more; the rest waits in Redis. */
+const BUFFER_BYTES = 64 * 1024;
 
 export interface SseEvent {
   /** What a client sends back as `Last-Event-ID`; absent leaves its last one as it is. */
@@ -25,16 +24,13 @@ export interface SseOptions {
   drain?: AbortSignal | undefined;
   headers?: Record<string, string> | undefined;
   keepAliveMs?: number;
-  /** How long a full buffer is borne. */
-  stallMs?: number;
   bufferBytes?: number;
 }
 
 /**
- * Streams events to the client as they come, no faster than it reads. A client that leaves a full buffer unread is
- * cut off.
+ * Streams events to the client as they come, no faster than it reads.
  *
- * A stream that is complete ends; one that breaks off (drain, fault, stall) is cut without the final chunk, so that
+ * A stream that is complete ends; one that breaks off (drain, fault) is cut without the final chunk, so that
  * no client takes a part for the whole. It may come back with the last id it saw.
  */
 export function streamEvents(c: Context<HttpEnv>, events: EventSource, options: SseOptions = {}): Response {
@@ -114,7 +110,7 @@ class EventStream {
       for await (const event of events) {
         if (signal.aborted) break;
         send(encode(event));
-        if ((controller.desiredSize ?? 0) <= 0 && !(await this.#room())) breakOff();
+        if ((controller.desiredSize ?? 0) <= 0) await this.#room();
         if (signal.aborted) break;
       }
       if (!signal.aborted) controller.close();
@@ -128,20 +124,18 @@ class EventStream {
     }
   }
 
-  /** Waits until the client has read; false when it has not for too long. */
-  #room(): Promise<boolean> {
+  /** Waits until the client has read, or has gone. */
+  #room(): Promise<void> {
     const { signal } = this.#gone;
     return new Promise((resolve) => {
-      const done = (room: boolean) => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onGone);
+      const done = () => {
+        signal.removeEventListener('abort', done);
         this.#roomMade = undefined;
-        resolve(room);
+        resolve();
       };
-      const onGone = () => done(true);
-      const timer = setTimeout(() => done(false), this.#options.stallMs ?? STALL_MS);
-      signal.addEventListener('abort', onGone, { once: true });
-      this.#roomMade = () => done(true);
+      signal.addEventListener('abort', done, { once: true });
+      this.#roomMade = done;
+      if (signal.aborted) done();
     });
   }
 }

@@ -66,7 +66,7 @@ export async function agentServer(): Promise<AgentServer> {
       return (await response.json()) as T;
     },
     listen: async () => {
-      listener ??= await listen(app, { host: '127.0.0.1', port: 0 });
+      listener ??= await listen(app, { host: '127.0.0.1', port: 0, stallMs: 60_000 });
       return listener.url;
     },
     putState: (thread, state) => putState(saver, thread, state),
