@@ -22,7 +22,7 @@ export class Crowd {
   constructor(fleet: Fleet, gateway: AppProcess) {
     this.#fleet = fleet;
     this.#gateway = gateway;
-    this.#redis = fleet.connect();
+    this.#redis = fleet.redis.connect();
   }
 
   /**
