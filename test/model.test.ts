@@ -28,7 +28,12 @@ afterEach(async () => {
   await redis.close();
 });
 
-async function ask(script: OpenAiScript, streamModes: ('messages-tuple' | 'updates')[] = []) {
+/** Starts a worker whose model does as the script says, and asks it something. */
+async function submit(
+  script: OpenAiScript,
+  streamModes: ('messages-tuple' | 'updates')[] = [],
+  env: Record<string, string> = {},
+) {
   server = await startOpenAiServer(script);
   const config = workerConfig({
     REDIS_URL: redis.url,
@@ -39,12 +44,17 @@ async function ask(script: OpenAiScript, streamModes: ('messages-tuple' | 'updat
     MODEL_TIMEOUT: '1',
     MODEL_MAX_TOKENS: '77',
     LOG_LEVEL: 'silent',
+    ...env,
   });
   worker = await startWorker(config, createLogger('worker', 'silent'));
-  return client.run('agent', {
+  return client.submit('agent', {
     input: { messages: [{ role: 'user', content: 'What is 6*7?' }] },
     streamModes,
   });
+}
+
+async function ask(...[script, streamModes]: Parameters<typeof submit>) {
+  return client.end((await submit(script, streamModes)).runId);
 }
 
 it('drives tools and streams, with the configured model and token limit', async () => {
@@ -89,6 +99,26 @@ describe('a provider’s fault ends in a run error that says so', () => {
     const run = await ask([{ status: 503 }, { reply: 'Here I am.' }]);
     expect(run).toMatchObject({ status: 'succeeded', answer: 'Here I am.' });
   });
+});
+
+it.each([
+  ['before it answers', { hang: true }],
+  ['while it streams', { reply: 'a b c d', chunks: 2, ending: 'hang' }],
+] as const)('a run that is cancelled aborts the call of its model, %s', async (_, step) => {
+  let called = () => {};
+  const calling = new Promise<void>((resolve) => {
+    called = resolve;
+  });
+  const script = () => {
+    called();
+    return step;
+  };
+  const { runId } = await submit(script, ['messages-tuple'], { MODEL_TIMEOUT: '100' });
+  await calling;
+  await client.store.cancel(runId);
+  await server?.requests[0]?.closed;
+  expect((await client.end(runId)).status).toBe('cancelled');
+  expect(server?.requests).toHaveLength(1);
 });
 
 it('a model that cannot be used stops the worker from starting, and says what to do', async () => {
