@@ -206,6 +206,16 @@ describe('a run that is rolled back', () => {
     expect(await logOf(thread)).toEqual(['echo:x']);
   });
 
+  it('stays, and says so, when the state it left was edited', async () => {
+    const thread = await newThread();
+    await wait(thread, 'ask', input('x'));
+    const [asked] = await app.sdk.runs.list(thread);
+    await app.sdk.threads.updateState(thread, { values: { text: 'edited' }, asNode: '__start__' });
+    const rollback = app.sdk.runs.cancel(thread, asked?.run_id ?? '', true, 'rollback');
+    await expect(rollback).rejects.toMatchObject({ status: 409 });
+    expect(await app.sdk.threads.get(thread)).toMatchObject({ values: { text: 'edited' } });
+  });
+
   it('goes with its questions when it is parked', async () => {
     const thread = await newThread();
     await wait(thread, 'echo', input('one'));

@@ -159,6 +159,20 @@ describe('a rollback', () => {
     expect(await statusOf(runId)).toBeUndefined();
   });
 
+  it('is done before its thread is deleted', async () => {
+    await park('z');
+    const { runId, lease } = await begun('z', undefined, { request: answer });
+    const { turn } = await store.cancel(runId, 'rollback');
+    const remove = await accept('z', { request: { ...request, kind: 'delete_thread' } });
+    await store.finish(runId, lease, { status: 'cancelled' });
+    expect((await claim(remove.runId)).outcome).toBe('not_head');
+    await take(turn);
+    await take(remove.runId);
+    const left = await test.redis.keys(`*${test.keys.prefix}*`);
+    const kept = await Promise.all(left.map(async (key) => ((await test.redis.pttl(key)) === -1 ? key : '')));
+    expect(kept.filter((key) => /:(run|chain|events|thread|mailbox|runs):/.test(key))).toEqual([]);
+  });
+
   it('is not given up, however often its worker dies', async () => {
     const { runId } = await begun('i', -1);
     const { turn } = await store.cancel(runId, 'rollback');

@@ -196,7 +196,11 @@ local function cancel_run(run_id, action, turn)
 
   if TERMINAL[status] then
     local parked, begun = unpack(redis.call('HMGET', key.thread(thread_key), 'parked', 'begun'))
-    if status ~= 'interrupted' or parked ~= chain_id then return { 'over', {}, '', lined_up or '' } end
+    if status ~= 'interrupted' or parked ~= chain_id then
+      -- The turn's record is kept for a shorter time.
+      local kept = lined_up and redis.call('EXISTS', key.run(lined_up)) == 1
+      return { 'over', {}, '', kept and lined_up or '' }
+    end
     if not rollback then
       unpark(thread_key, 'cancelled')
       return { 'ended' }
