@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type DataLock, lockDataDir } from './data-lock.ts';
 import { findServers } from './find-redis.ts';
+import { freeClusterPort } from './form-cluster.ts';
 import { lastLines, openLog } from './log-file.ts';
 import { redisCacheDir } from './paths.ts';
 import { freePort } from './ports.ts';
@@ -28,6 +29,8 @@ export interface RedisOptions {
   /** Looked at for PATH and DOCKER_HOST. */
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
+  /** An empty node of a cluster, with this password. */
+  clusterPassword?: string;
   /** How long the server may outlive a killed launcher while processes it must wait for are still closing. */
   graceSeconds?: number;
 }
@@ -81,11 +84,16 @@ interface Place extends RedisOptions {
 async function bringUp(program: ServerProgram, place: Place): Promise<PrivateRedis | undefined> {
   const { dir, lock, log, signal, scratchDir } = place;
   const logFile = place.logFile ?? join(dir, 'redis.log');
+  const { clusterPassword } = place;
   // Somebody may take the free port before the server does.
   for (let attempt = 1; ; attempt++) {
-    const port = await freePort();
-    const password = randomBytes(18).toString('base64url');
+    const port = clusterPassword === undefined ? await freePort() : await freeClusterPort();
+    const password = clusterPassword ?? randomBytes(18).toString('base64url');
     const invocation = program.invoke({ port, dataDir: dir });
+    if (clusterPassword !== undefined && invocation.port !== port) {
+      log(`${program.describe} cannot be a node of a cluster: the others would not find it`);
+      return undefined;
+    }
     const child = spawnServer(invocation, logFile);
     const exited = new Promise<string>((settle) => {
       child.once('exit', () => settle(lastLines(logFile, 10)));
@@ -103,7 +111,9 @@ async function bringUp(program: ServerProgram, place: Place): Promise<PrivateRed
       scratchDir,
       cleanup: invocation.cleanup,
     });
-    child.stdin?.end(configuration(invocation, password, scratchDir === undefined));
+    child.stdin?.end(
+      configuration(invocation, password, scratchDir === undefined, clusterPassword !== undefined),
+    );
     const stop = once(async () => {
       await endServer(child, exited, invocation);
       await watchdog.dismiss();
@@ -145,7 +155,12 @@ function spawnServer({ command, args, env }: Invocation, logFile: string): Child
  * Handed over on stdin: arguments are there for everybody to read. The password keeps the machine's other users out,
  * and proves that what answers at the port is this server.
  */
-function configuration({ bind, port, dir }: Invocation, password: string, durable: boolean): string {
+function configuration(
+  { bind, port, dir }: Invocation,
+  password: string,
+  durable: boolean,
+  clustered: boolean,
+): string {
   return [
     `bind ${bind}`,
     `port ${port}`,
@@ -155,6 +170,7 @@ function configuration({ bind, port, dir }: Invocation, password: string, durabl
     'appendfsync everysec',
     'save ""',
     'maxmemory-policy noeviction',
+    ...(clustered ? ['cluster-enabled yes', 'cluster-node-timeout 15000'] : []),
     '',
   ].join('\n');
 }

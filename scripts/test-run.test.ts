@@ -51,9 +51,14 @@ describe('a run', () => {
       args: ['extra'],
       vitest: script,
       cwd: tempDir(),
-      env: { ...process.env, REDIS_URL: 'redis://precious', REDIS_PASSWORD: 'secret' },
+      env: {
+        ...process.env,
+        REDIS_URL: 'redis://precious',
+        REDIS_PASSWORD: 'secret',
+        TEST_ONE_REDIS_URL: 'x',
+      },
       openRedis: async () => ({
-        url: 'redis://private',
+        env: { TEST_REDIS_URL: 'redis://private' },
         takeAlong: () => {},
         stop: async () => void events.push('redis stopped'),
       }),
@@ -67,8 +72,8 @@ describe('a run', () => {
     import { writeFileSync } from 'node:fs';
     const file = process.argv.find((arg) => arg.startsWith('--outputFile.json=')).split('=')[1];
     writeFileSync(file, JSON.stringify(${JSON.stringify(report(passed, failed, 0))}));
-    const { REDIS_URL, REDIS_PASSWORD, TEST_REDIS_URL } = process.env;
-    if (REDIS_URL || REDIS_PASSWORD || TEST_REDIS_URL !== 'redis://private') process.exit(9);
+    const { REDIS_URL, REDIS_PASSWORD, TEST_REDIS_URL, TEST_ONE_REDIS_URL } = process.env;
+    if (REDIS_URL || REDIS_PASSWORD || TEST_ONE_REDIS_URL || TEST_REDIS_URL !== 'redis://private') process.exit(9);
     if (process.argv.at(-1) !== 'extra') process.exit(8);
   `;
 

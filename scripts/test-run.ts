@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PrivateRedis } from './private-redis.ts';
 import type { Say } from './say.ts';
+import type { TestServers } from './test-servers.ts';
 
 export interface Counts {
   passed: number;
@@ -47,7 +47,7 @@ export interface TestOptions {
   vitest: string;
   cwd: string;
   env: NodeJS.ProcessEnv;
-  openRedis: (signal: AbortSignal) => Promise<Pick<PrivateRedis, 'url' | 'takeAlong' | 'stop'>>;
+  openRedis: (signal: AbortSignal) => Promise<TestServers>;
   say: Say;
   /** The first request to stop, and the one to stop at once. */
   stop: AbortSignal;
@@ -75,17 +75,14 @@ export async function runTests(options: TestOptions): Promise<number> {
   }
 }
 
-type TestRedis = Pick<PrivateRedis, 'url' | 'takeAlong'>;
-
-function runVitest(options: TestOptions, redis: TestRedis, reportFile: string): Promise<number> {
+function runVitest(options: TestOptions, redis: TestServers, reportFile: string): Promise<number> {
   const { stop, force } = options;
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
-  const env = { ...options.env, TEST_REDIS_URL: redis.url };
   return new Promise((resolve, reject) => {
     // In a group of its own, so that a terminal's Ctrl-C comes once, from here, and the whole group can be ended.
     const child = spawn(process.execPath, [options.vitest, 'run', ...reporters, ...options.args], {
       cwd: options.cwd,
-      env: clean(env),
+      env: { ...clean(options.env), ...redis.env },
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
     });
@@ -118,6 +115,8 @@ function clean(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     REDIS_PASSWORD: _password,
     REDIS_USERNAME: _username,
     CHECKPOINT_REDIS_URL: _checkpoint,
+    TEST_CHECKPOINT_REDIS_URL: _testCheckpoint,
+    TEST_ONE_REDIS_URL: _testOne,
     ...rest
   } = env;
   return rest;

@@ -1,9 +1,10 @@
-// Runs the tests on a private Redis that is gone afterwards: `npx -y pnpm@12 test [vitest arguments]`.
+// Runs the tests on a private Redis that is gone afterwards: `npx -y pnpm@12 test [vitest arguments]`, or on a cluster
+// (`test:cluster`), or with a second Redis for checkpoints (`test:split`).
 import { join } from 'node:path';
 import { projectRoot } from './paths.ts';
-import { startRedis } from './private-redis.ts';
 import { complain, say, survivesLostOutput, UserError } from './say.ts';
 import { runTests, summary } from './test-run.ts';
+import { readTopology } from './test-servers.ts';
 
 const stop = new AbortController();
 const force = new AbortController();
@@ -12,15 +13,15 @@ survivesLostOutput();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => (stop.signal.aborted ? force : stop).abort());
 }
-const args = process.argv.slice(2);
 try {
+  // `pnpm test -- --bail 1` hands the separator on.
+  const { args, open } = readTopology(process.argv.slice(2).filter((arg) => arg !== '--'));
   process.exitCode = await runTests({
-    // `pnpm test -- --bail 1` hands the separator on.
-    args: args[0] === '--' ? args.slice(1) : args,
+    args,
     vitest: join(projectRoot, 'node_modules/vitest/vitest.mjs'),
     cwd: projectRoot,
     env: process.env,
-    openRedis: (signal) => startRedis({ ephemeral: true, log: say, signal, graceSeconds: 5 }),
+    openRedis: (signal) => open({ log: say, signal }),
     say,
     stop: stop.signal,
     force: force.signal,

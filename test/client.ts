@@ -23,9 +23,12 @@ export class StoreClient {
     this.#test = test;
     this.store = new RunStore(test.redis, { keys: test.keys });
     this.doorbell = new Doorbell(test.redis, this.store);
-    this.#hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+    this.#hub = new EventHub(test.subscriber(), test.redis, test.keys, createLogger('test', 'silent'));
     this.events = new EventReader(test.redis, test.keys, this.#hub);
-    this.checkpoints = new CheckpointReader(test.redis, { prefix: test.keys.checkpoints(), namespace: 't' });
+    this.checkpoints = new CheckpointReader(test.checkpoints, {
+      prefix: test.keys.checkpoints(),
+      namespace: 't',
+    });
   }
 
   /** Submits a run and rings. */
@@ -91,7 +94,7 @@ export class StoreClient {
   }
 
   #reader(tenant: string): CheckpointReader {
-    return new CheckpointReader(this.#test.redis, {
+    return new CheckpointReader(this.#test.checkpoints, {
       prefix: this.#test.keys.checkpoints(),
       namespace: tenant,
     });

@@ -17,8 +17,7 @@ const graphs = fileURLToPath(new URL('graphs/langgraph.json', import.meta.url));
 
 async function start(app: 'gateway' | 'worker', env: Record<string, string> = {}): Promise<AppProcess> {
   const started = await startProcess(app, {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: graphs,
     LEASE_SECONDS: '2',
     WORKER_CONCURRENCY: '8',

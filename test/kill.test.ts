@@ -19,8 +19,7 @@ const graphs = fileURLToPath(new URL('graphs/langgraph.json', import.meta.url));
 
 async function startWorker(env: Record<string, string> = {}): Promise<AppProcess> {
   const worker = await startProcess('worker', {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: graphs,
     LEASE_SECONDS: '1',
     ...env,
@@ -86,9 +85,9 @@ describe('kill -9 of a worker', () => {
     if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
     const { lease } = claim;
     const prefix = redis.keys.checkpoints();
-    await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, lease);
+    await raiseFence(redis.checkpoints, { prefix, namespace: 't', threadId: thread }, lease);
     await client.store.begin(runId, lease, { base: '', head: '' });
-    const saver = new RedisSaver(redis.redis, { prefix }).withLease({ namespace: 't', lease, runId });
+    const saver = new RedisSaver(redis.checkpoints, { prefix }).withLease({ namespace: 't', lease, runId });
     approval.checkpointer = saver;
     await approval.invoke(
       { text: 'x' },

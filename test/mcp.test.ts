@@ -32,7 +32,7 @@ afterEach(async () => {
 
 /** Two real gateways and a real worker; every request goes to the next gateway. */
 async function system(env: Record<string, string>, gatewayEnv: Record<string, string> = {}) {
-  const common = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, LOG_LEVEL: 'silent' };
+  const common = { ...redis.env, LOG_LEVEL: 'silent' };
   worker = await startWorker(workerConfig({ ...common, WORKER_PORT: '0', ...env }), logger);
   for (let i = 0; i < 2; i += 1) {
     gateways.push(await startGateway(readConfig({ ...common, PORT: '0', ...gatewayEnv }), logger));

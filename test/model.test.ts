@@ -36,8 +36,7 @@ async function submit(
 ) {
   server = await startOpenAiServer(script);
   const config = workerConfig({
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     WORKER_PORT: '0',
     MODEL: 'openai:test-model',
     MODEL_BASE_URL: server.baseUrl,
@@ -122,8 +121,7 @@ it.each([
 });
 
 it('a model that cannot be used stops the worker from starting, and says what to do', async () => {
-  const start = (env: Record<string, string>) =>
-    startProcess('worker', { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, ...env });
+  const start = (env: Record<string, string>) => startProcess('worker', { ...redis.env, ...env });
   await expect(start({ MODEL: 'anthropic:claude' })).rejects.toThrow(
     /@langchain\/anthropic|ANTHROPIC_API_KEY/,
   );

@@ -44,8 +44,7 @@ async function start() {
   });
   await project.write('package.json', { type: 'module' });
   worker = await startProcess('worker', {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: config,
   });
 }

@@ -190,7 +190,7 @@ describe('the stock LangGraph client, end to end', () => {
 
   beforeAll(async () => {
     redis = await testRedis();
-    const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, LOG_LEVEL: 'silent', MODEL: 'demo' };
+    const env = { ...redis.env, LOG_LEVEL: 'silent', MODEL: 'demo' };
     const logger = createLogger('test', 'silent');
     worker = await startWorker(workerConfig({ ...env, WORKER_PORT: '0' }), logger);
     gateway = await startGateway(readConfig({ ...env, PORT: '0' }), logger);

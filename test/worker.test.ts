@@ -16,8 +16,7 @@ const graphs = fileURLToPath(new URL('graphs/langgraph.json', import.meta.url));
 
 async function start(env: Record<string, string> = {}): Promise<RunningWorker> {
   const config = workerConfig({
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: graphs,
     WORKER_PORT: '0',
     LEASE_SECONDS: '2',

@@ -90,8 +90,7 @@ async function ownProject(): Promise<string> {
 
 async function startWorker(config = graphs): Promise<AppProcess> {
   const worker = await startProcess('worker', {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: config,
     LEASE_SECONDS: '1',
   });
@@ -106,8 +105,8 @@ beforeEach(async () => {
   processes = [];
   services = createServices({
     redis: redis.redis,
-    checkpointRedis: redis.redis,
-    subscriber: redis.connect(),
+    checkpointRedis: redis.checkpoints,
+    subscriber: redis.subscriber(),
     keys: redis.keys,
     logger: createLogger('test', 'silent'),
   });
@@ -160,7 +159,7 @@ describe('nothing passes an approval that nobody gave', () => {
     ledger.hold('slow');
     const { runId, thread } = await client.submit('inner_approval', configured());
     await Promise.all([ledger.called('slow'), ledger.called('prepare')]);
-    const saver = new RedisSaver(redis.redis, { prefix: redis.keys.checkpoints(), namespace: 't' });
+    const saver = new RedisSaver(redis.checkpoints, { prefix: redis.keys.checkpoints(), namespace: 't' });
     for (let prepared = false; !prepared; ) {
       const inner = (await saver.namespaces(thread)).find((one) => one !== '');
       const tuple =
@@ -225,7 +224,7 @@ it('kill -9 repeats no stored step of a sub-graph, parallel siblings included', 
   ledger.hold('y');
   const { runId, thread } = await client.submit('deep', configured());
   await Promise.all([ledger.called('x'), ledger.called('y')]);
-  const saver = new RedisSaver(redis.redis, { prefix: redis.keys.checkpoints(), namespace: 't' });
+  const saver = new RedisSaver(redis.checkpoints, { prefix: redis.keys.checkpoints(), namespace: 't' });
   for (let stored = false; !stored; ) {
     for (const ns of await saver.namespaces(thread)) {
       const tuple = await saver.getTuple({ configurable: { thread_id: thread, checkpoint_ns: ns } });

@@ -49,8 +49,7 @@ async function refused(kind: string, times = 1): Promise<void> {
 
 async function startWorker(): Promise<void> {
   worker = await startProcess('worker', {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     CHECKPOINT_REDIS_URL: server.url,
     LANGGRAPH_CONFIG: fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url)),
     LEASE_SECONDS: '1',

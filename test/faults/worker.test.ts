@@ -27,8 +27,7 @@ const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url
 
 async function start(env: Record<string, string> = {}): Promise<RunningWorker> {
   const config = workerConfig({
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: graphs,
     WORKER_PORT: '0',
     LEASE_SECONDS: '2',
@@ -148,10 +147,10 @@ it('a run that a claim has ended is closed to its former holder at the checkpoin
   const claim = await client.store.claim(runId, by, { token: 0, head: '' });
   if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
   const prefix = redis.keys.checkpoints();
-  await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, claim.lease);
+  await raiseFence(redis.checkpoints, { prefix, namespace: 't', threadId: thread }, claim.lease);
   await start({ CRASH_BUDGET: '0' });
   expect(await client.end(runId)).toMatchObject({ status: 'failed', error: { code: 'crash_budget' } });
-  const zombie = new RedisSaver(redis.redis, { prefix }).withLease({
+  const zombie = new RedisSaver(redis.checkpoints, { prefix }).withLease({
     namespace: 't',
     lease: claim.lease,
     runId,
@@ -186,8 +185,9 @@ it('leaves no key behind for a thread that is deleted', async () => {
   await start();
   const keys = async () => {
     const found: string[] = [];
-    for await (const page of redis.redis.scanStream({ match: `*${redis.keys.prefix}*`, count: 1000 })) {
-      for (const key of page as string[]) if ((await redis.redis.pttl(key)) === -1) found.push(key);
+    for (const key of await redis.scan()) {
+      const left = await Promise.all([redis.redis.pttl(key), redis.checkpoints.pttl(key)]);
+      if (left.includes(-1)) found.push(key);
     }
     return found.sort();
   };
@@ -255,9 +255,9 @@ it.each([2, 3, 4, 5])(
     if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
     const { lease } = claim;
     const prefix = redis.keys.checkpoints();
-    await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, lease);
+    await raiseFence(redis.checkpoints, { prefix, namespace: 't', threadId: thread }, lease);
     await client.store.begin(runId, lease, { base: '', head: '' });
-    const saver = new RedisSaver(redis.redis, { prefix }).withLease({ namespace: 't', lease, runId });
+    const saver = new RedisSaver(redis.checkpoints, { prefix }).withLease({ namespace: 't', lease, runId });
     const put = saver.put.bind(saver);
     let puts = 0;
     saver.put = (...args) => {

@@ -61,8 +61,8 @@ export async function testGateway(
   const config = readConfig(options.env ?? {});
   const services = createServices({
     redis,
-    checkpointRedis: redis,
-    subscriber: test.connect(),
+    checkpointRedis: test.checkpoints,
+    subscriber: test.subscriber(),
     keys,
     limits: config.limits,
     logger,

@@ -17,7 +17,7 @@ let redis: Wire;
 let gateways: Gateway[];
 
 beforeEach(async () => {
-  test = await testRedis();
+  test = await testRedis({ oneServer: true });
   redis = await Wire.to(test.url);
   gateways = [];
   await new Catalog(test.redis, test.keys).publish([catalogEntry('agent')]);

@@ -6,37 +6,54 @@ import {
   emptyCheckpoint,
   uuid6,
 } from '@langchain/langgraph-checkpoint';
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import type { RedisSaver } from './saver.ts';
+import type { RedisClient } from './scripts.ts';
 
 /** A connection and a key space of its own for each test. */
 export interface TestSpace {
-  redis: Redis;
+  redis: RedisClient;
   prefix: string;
   /** Every key of the space. */
   keys(): Promise<string[]>;
   /** Bytes that all keys of the space take. */
   memory(): Promise<number>;
   /** Another connection to the same server. */
-  connect(): Redis;
+  connect(): RedisClient;
+  /** Each server that keeps a part. */
+  servers(): Redis[];
   close(): Promise<void>;
 }
 
+/** @param url `redis://…`, or `redis+cluster://:password@host:port,host:port` */
+function open(url: string): RedisClient {
+  const [, password = '', hosts] = /^redis\+cluster:\/\/(?::(.*)@)?(.*)$/.exec(url) ?? [];
+  if (hosts === undefined) return new Redis(url);
+  const nodes = hosts.split(',').map((at) => {
+    const [host, port] = at.split(':');
+    return { host, port: Number(port) };
+  });
+  return new Cluster(nodes, { redisOptions: { password } });
+}
+
 export function openSpace(): TestSpace {
-  const url = process.env.TEST_REDIS_URL;
+  const url = process.env.TEST_CHECKPOINT_REDIS_URL || process.env.TEST_REDIS_URL;
   if (!url) throw new Error('Set TEST_REDIS_URL to a Redis that the tests may write to');
-  const connections: Redis[] = [];
+  const connections: RedisClient[] = [];
   const connect = () => {
-    const redis = new Redis(url);
+    const redis = open(url);
     connections.push(redis);
     return redis;
   };
   const redis = connect();
   const prefix = `test-${randomUUID()}`;
+  const servers = () => (redis instanceof Cluster ? redis.nodes('master') : [redis]);
   const keys = async () => {
     const found = new Set<string>();
-    for await (const page of redis.scanStream({ match: `${prefix}*`, count: 1000 })) {
-      for (const key of page as string[]) found.add(key);
+    for (const server of servers()) {
+      for await (const page of server.scanStream({ match: `${prefix}*`, count: 1000 })) {
+        for (const key of page as string[]) found.add(key);
+      }
     }
     return [...found].sort();
   };
@@ -45,14 +62,14 @@ export function openSpace(): TestSpace {
     prefix,
     keys,
     connect,
+    servers,
     async memory() {
       let bytes = 0;
       for (const key of await keys()) bytes += Number(await redis.memory('USAGE', key, 'SAMPLES', 0));
       return bytes;
     },
     async close() {
-      const left = await keys();
-      for (let at = 0; at < left.length; at += 500) await redis.unlink(...left.slice(at, at + 500));
+      await Promise.all((await keys()).map((key) => redis.unlink(key)));
       await Promise.all(connections.map((connection) => connection.quit()));
     },
   };

@@ -64,7 +64,7 @@ it('has nothing more to say to a client that has seen the end, and a gap for one
   const runId = await submit();
   const store = new RunStore(test.redis, { keys: test.keys });
   await store.cancel(runId);
-  const hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+  const hub = new EventHub(test.subscriber(), test.redis, test.keys, createLogger('test', 'silent'));
   const reader = new EventReader(test.redis, test.keys, hub);
   // The test's own limit is shorter than the reader's look-again: a reader that waits for more fails it.
   const read = async (after?: { seq: number; token: number }) => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Command } from 'ioredis';
+import { Command, type Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RunRequest } from './contract/run.ts';
 import { PARTITIONS, partitionOfThread } from './partition.ts';
@@ -58,13 +58,13 @@ async function open(): Promise<number> {
   return runs;
 }
 
-const leftovers = async () => await test.redis.keys(`${test.keys.prefix}*:open*`);
+const leftovers = async () => (await test.scan()).filter((key) => key.includes(':open'));
 
 /** As ioredis does when a reply was lost: every script runs, and what the caller hears is the second try. */
 function sendTwice(): void {
   const { redis } = test;
-  const send = redis.sendCommand.bind(redis);
-  redis.sendCommand = (command, stream) => {
+  const send: Redis['sendCommand'] = redis.sendCommand.bind(redis);
+  const twice: Redis['sendCommand'] = (command, stream) => {
     if (command.name === 'evalsha' || command.name === 'eval') {
       const first = new Command(command.name, command.args);
       first.promise.catch(() => undefined);
@@ -72,6 +72,7 @@ function sendTwice(): void {
     }
     return send(command, stream);
   };
+  redis.sendCommand = twice;
 }
 
 describe.each(['once', 'twice'])('runs that have not ended, each script sent %s', (times) => {

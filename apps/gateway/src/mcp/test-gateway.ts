@@ -4,11 +4,11 @@ import { serve } from '@hono/node-server';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { createLogger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
+import type { RedisConnection } from '@millrace/shared/redis';
 import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
-import type { Redis } from 'ioredis';
 import type { CapacityLimits } from '../capacity.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { createServices, type Services } from '../services.ts';
@@ -19,7 +19,7 @@ export interface TestGateway {
   url: URL;
   services: Services;
   /** Its connection, for tests that take it away. */
-  redis: Redis;
+  redis: RedisConnection;
   drain: AbortController;
   close: () => Promise<void>;
 }
@@ -33,8 +33,8 @@ export async function startTestGateway(
   const { keys } = test;
   const services = createServices({
     redis,
-    checkpointRedis: redis,
-    subscriber: test.connect(),
+    checkpointRedis: test.checkpoints,
+    subscriber: test.subscriber(),
     keys,
     ...(limits && { limits }),
     logger,
@@ -79,7 +79,7 @@ export interface TestRun {
 export class TestWorker {
   readonly #store: RunStore;
   readonly #doorbell: Doorbell;
-  readonly #waiting: Redis;
+  readonly #waiting: RedisConnection;
   readonly #list: string;
 
   constructor(test: TestRedis, queue = 'default') {

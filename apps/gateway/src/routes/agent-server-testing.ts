@@ -48,7 +48,7 @@ export async function agentServer(): Promise<AgentServer> {
   });
   const { services, drain, test } = gateway;
   const app = routes(services, drain.signal);
-  const saver = new RedisSaver(test.redis, { prefix: test.keys.checkpoints(), namespace: 't' });
+  const saver = new RedisSaver(test.checkpoints, { prefix: test.keys.checkpoints(), namespace: 't' });
   let listener: Listener | undefined;
   const send: AgentServer['send'] = async (method, path, { body, headers = {}, signal } = {}) =>
     app.request(path, {
