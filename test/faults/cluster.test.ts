@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { partitionOfThread } from '@millrace/shared/partition';
 import type { Cluster } from 'ioredis';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { threadKey } from '../../packages/checkpoint-redis/src/keys.ts';
 import { check } from './checker.ts';
 import { Fleet } from './fleet.ts';
@@ -22,6 +22,9 @@ async function start() {
   return { fleet: started, admin, client: new LoadClient(started) };
 }
 
+// Several processes and servers each, and load: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 180_000 });
+
 afterEach(async () => {
   admin?.disconnect();
   const codes = await fleet?.stop();
@@ -37,7 +40,8 @@ it('a worker and a master killed under load: nothing is lost, only unfinished st
   if (victim) await fleet.kill(victim);
   await fleet.startWorker();
   const [node] = fleet.redis.nodes;
-  await node?.away(1_000, 'killed');
+  // Long enough for the others to call the cluster down.
+  await node?.away(4_000, 'killed');
   await load;
   await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
   // The worker had eight runs at most, each with three steps side by side.

@@ -1,5 +1,5 @@
 import { partitionOfThread } from '@millrace/shared/partition';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { check } from './checker.ts';
 import { Fleet } from './fleet.ts';
 import { LoadClient } from './load.ts';
@@ -16,6 +16,9 @@ async function start(env: Record<string, string> = {}) {
   const { checkpointRedis: checkpoints } = started;
   return { fleet: started, checkpoints, client: new LoadClient(started) };
 }
+
+// Several processes and servers each, and load: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 180_000 });
 
 afterEach(async () => {
   const codes = await fleet?.stop();

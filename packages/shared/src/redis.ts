@@ -80,7 +80,7 @@ function open(target: RedisTarget, role: RedisRole): RedisConnection {
   }
   if (role === 'subscriber') return clusterSubscriber(address.hosts, { ...options, ...access, ...tls });
   const { enableOfflineQueue: _, retryStrategy: __, ...redisOptions } = options;
-  return new Cluster(address.hosts, {
+  const cluster = new Cluster(address.hosts, {
     ...clusterRoles[role],
     clusterRetryStrategy: backoff,
     // Without it a node that is away for a moment is given up, with every command that was on its way.
@@ -91,6 +91,13 @@ function open(target: RedisTarget, role: RedisRole): RedisConnection {
     dnsLookup: (host, done) => done(null, host),
     redisOptions: { ...redisOptions, ...access, ...tls },
   });
+  // Each node that closes makes ioredis forget that the whole is closed for good, and commands would wait for ever.
+  cluster.once('end', () => {
+    cluster.on('close', () => {
+      cluster.status = 'end';
+    });
+  });
+  return cluster;
 }
 
 function sentinelOptions(
