@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { libraryPackages } from './debian-package.ts';
 import { remedy } from './find-redis.ts';
-import { libraryPackages } from './redis-debian.ts';
 import { isNewEnough, parseVersion } from './redis-server-binary.ts';
 
 test.each([

@@ -8,6 +8,7 @@ export const projectRoot = fileURLToPath(new URL('..', import.meta.url));
 const home = join(projectRoot, '.millrace');
 
 export const redisCacheDir = join(home, 'redis');
+export const faketimeCacheDir = join(home, 'faketime');
 export const dataDir = join(home, 'data');
 export const logDir = join(home, 'logs');
 export const redisUrlFile = join(home, 'redis-url');

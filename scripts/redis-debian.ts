@@ -1,133 +1,43 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type DebianOptions, unpackDebian } from './debian-package.ts';
 import { type Found, programAt } from './redis-server-binary.ts';
-import { type CommandResult, runCommand } from './run-command.ts';
-import type { Say } from './say.ts';
 
-const updateLimitMs = 120_000;
-const downloadLimitMs = 90_000;
 // In Debian and Ubuntu the checker and the server are one program that goes by its own name.
 const flavours = [
   { pack: 'redis-tools', checker: 'redis-check-rdb', server: 'redis-server' },
   { pack: 'valkey-tools', checker: 'valkey-check-rdb', server: 'valkey-server' },
 ];
 
-export interface DebianOptions {
-  /** Where the unpacked server is kept for the next start. */
-  cacheDir: string;
-  env: NodeJS.ProcessEnv;
-  log: Say;
-  signal?: AbortSignal | undefined;
-}
-
 /** The server an earlier start has unpacked. */
 export async function findUnpacked({ cacheDir, env }: DebianOptions): Promise<Found> {
   const root = join(cacheDir, 'root');
   for (const { server } of flavours) {
     const file = join(root, 'usr/bin', server);
-    if (existsSync(file))
-      return programAt(file, { ...env, LD_LIBRARY_PATH: (await libraryDirs(root)).join(':') });
+    if (existsSync(file)) return programIn(root, server, env);
   }
   return { reason: undefined };
 }
 
-/**
- * Fetches the distribution's own package and unpacks it into the project. Package lists and state are private, so this
- * works for an ordinary user and changes nothing on the host; sources, keys and proxies are the host's.
- */
+/** Fetches the distribution's own server and unpacks it into the project. */
 export async function fetchDebian(options: DebianOptions): Promise<Found> {
-  const { cacheDir, env, log, signal } = options;
-  const probe = await runCommand('apt-get', ['--version'], { timeoutMs: 5000, env });
-  const unpacker = await runCommand('dpkg-deb', ['--version'], { timeoutMs: 5000, env });
-  if (probe.code !== 0 || unpacker.code !== 0) return { reason: 'there is no apt-get here' };
-  await mkdir(cacheDir, { recursive: true });
-  // Built aside and moved into place at the end: a start that is cut short, or runs beside another, leaves no half.
-  const work = await mkdtemp(join(cacheDir, 'fetch-'));
-  try {
-    const debs = join(work, 'debs');
-    const root = join(work, 'root');
-    for (const dir of ['state/lists/partial', 'cache/archives/partial', 'debs', 'root']) {
-      await mkdir(join(work, dir), { recursive: true });
-    }
-    const config = join(work, 'apt.conf');
-    await writeFile(config, aptConfig(work));
-    const quiet = { ...env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
-    const run = (file: string, args: string[], timeoutMs: number) =>
-      runCommand(file, args, { timeoutMs, env: quiet, cwd: debs, signal });
-    log('Fetching the package lists for a private Redis (nothing is installed on this machine) ...');
-    // The result is not judged: one broken source among several does not matter if the package can be had.
-    const update = await run('apt-get', ['-c', config, 'update'], updateLimitMs);
-    const download = (names: string[]) =>
-      run('apt-get', ['-c', config, '--quiet', 'download', ...names], downloadLimitMs);
-    let reason = '';
-    for (const flavour of flavours) {
-      const got = await download([flavour.pack]);
-      const [deb] = (await readdir(debs)).filter((name) => name.startsWith(`${flavour.pack}_`));
-      if (got.code !== 0 || deb === undefined) {
-        reason ||= `apt could not fetch ${flavour.pack}: ${complaint(update, got)}`;
-        continue;
-      }
-      const depends = await run('dpkg-deb', ['--field', deb, 'Depends'], 10_000);
-      const libraries = libraryPackages(depends.stdout);
-      log(`Unpacking ${[flavour.pack, ...libraries].join(', ')} into ${join(cacheDir, 'root')} ...`);
-      const rest = libraries.length > 0 ? await download(libraries) : got;
-      if (rest.code !== 0) return { reason: `apt could not fetch its libraries: ${complaint(update, rest)}` };
-      for (const file of await readdir(debs)) {
-        const unpacked = await run('dpkg-deb', ['-x', file, root], 30_000);
-        if (unpacked.code !== 0) return { reason: `${file} could not be unpacked: ${complaint(unpacked)}` };
-      }
-      const server = join(root, 'usr/bin', flavour.server);
-      if (!existsSync(server)) await symlink(flavour.checker, server);
-      const tried = await programAt(server, { ...env, LD_LIBRARY_PATH: (await libraryDirs(root)).join(':') });
-      if ('reason' in tried) {
-        reason = (tried.reason ?? '').replace(`${work}/root/usr/bin/`, '');
-        await rm(root, { recursive: true, force: true });
-        continue;
-      }
-      await putInPlace(root, join(cacheDir, 'root'));
-      return await findUnpacked(options);
-    }
-    return { reason };
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+  const prepare = async (root: string, pack: string) => {
+    const flavour = flavours.find((one) => one.pack === pack);
+    if (!flavour) return `${pack} has no server`;
+    const server = join(root, 'usr/bin', flavour.server);
+    if (!existsSync(server)) await symlink(flavour.checker, server);
+    const tried = await programIn(root, flavour.server, options.env);
+    return 'reason' in tried ? (tried.reason ?? '').replace(`${root}/usr/bin/`, '') : undefined;
+  };
+  const packages = flavours.map((one) => one.pack);
+  const reason = await unpackDebian({ what: 'a private Redis', packages, prepare }, options);
+  return reason === undefined ? findUnpacked(options) : { reason };
 }
 
-/** The libraries among a package's dependencies; the C library is the host's, or nothing would run at all. */
-export function libraryPackages(depends: string): string[] {
-  const first = depends.split(',').map((entry) => entry.trim().split(/[\s(|:]/)[0] ?? '');
-  return first.filter((name) => name.startsWith('lib') && !/^libc\d/.test(name));
-}
-
-function aptConfig(work: string): string {
-  return [
-    `Dir::State "${work}/state";`,
-    `Dir::State::lists "${work}/state/lists";`,
-    'Dir::State::status "/var/lib/dpkg/status";',
-    `Dir::Cache "${work}/cache";`,
-    // As root, apt would change to a user that cannot enter the project.
-    'APT::Sandbox::User "root";',
-    'Debug::NoLocking "true";',
-    'Acquire::Languages "none";',
-    'Acquire::Retries "1";',
-    'Acquire::http::Timeout "20";',
-    'Acquire::https::Timeout "20";',
-    'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";',
-    'Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";',
-    // The host's own hooks would touch the host's own caches.
-    '#clear APT::Update::Pre-Invoke;',
-    '#clear APT::Update::Post-Invoke;',
-    '#clear APT::Update::Post-Invoke-Success;',
-    '#clear DPkg::Post-Invoke;',
-    '',
-  ].join('\n');
-}
-
-function complaint(...results: CommandResult[]): string {
-  if (results.some((result) => result.timedOut)) return 'it took too long';
-  const lines = results.flatMap((result) => result.stderr.split('\n')).map((line) => line.trim());
-  return lines.find((line) => /^[EW]:/.test(line)) ?? lines.find(Boolean) ?? 'no reason given';
+async function programIn(root: string, server: string, env: NodeJS.ProcessEnv): Promise<Found> {
+  const libraries = (await libraryDirs(root)).join(':');
+  return programAt(join(root, 'usr/bin', server), { ...env, LD_LIBRARY_PATH: libraries });
 }
 
 async function libraryDirs(root: string): Promise<string[]> {
@@ -137,14 +47,4 @@ async function libraryDirs(root: string): Promise<string[]> {
       entries.filter((entry) => /^lib.*\.so(\.|$)/.test(entry.name)).map((entry) => entry.parentPath),
     ),
   ];
-}
-
-async function putInPlace(from: string, to: string): Promise<void> {
-  try {
-    await rename(from, to);
-  } catch {
-    // Another start was faster, or an old one does not run any more. Running servers keep what they have open.
-    await rm(to, { recursive: true, force: true });
-    await rename(from, to);
-  }
 }

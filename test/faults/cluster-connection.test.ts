@@ -17,6 +17,8 @@ import { RedisCluster } from './redis-cluster.ts';
 
 const logger = createLogger('test', 'silent');
 
+const fit = { variable: 'REDIS_URL', allowEviction: false };
+
 let cluster: RedisCluster;
 
 beforeAll(async () => {
@@ -29,14 +31,14 @@ it('is refused when any of the masters may evict keys, which is named', async ()
   const redis = connect({ url: cluster.url }, 'worker', logger);
   try {
     await whenReady(redis);
-    await checkServer(redis);
+    await checkServer(redis, fit);
     const bad = mastersOf(redis)[2];
     await bad?.config('SET', 'maxmemory-policy', 'allkeys-lru');
-    await expect(checkServer(redis)).rejects.toThrow(
+    await expect(checkServer(redis, fit)).rejects.toThrow(
       `127.0.0.1:${bad?.options.port}: its maxmemory-policy is allkeys-lru`,
     );
     await bad?.config('SET', 'maxmemory-policy', 'noeviction');
-    await checkServer(redis);
+    await checkServer(redis, fit);
   } finally {
     redis.disconnect();
   }
@@ -46,7 +48,7 @@ it('to one node alone is refused, with the right form of the URL', async () => {
   const redis = connect({ url: cluster.nodes[0]?.url ?? '' }, 'worker', logger);
   try {
     await whenReady(redis);
-    await expect(checkServer(redis)).rejects.toThrow('write its URL as redis+cluster://');
+    await expect(checkServer(redis, fit)).rejects.toThrow('write its URL as redis+cluster://');
   } finally {
     redis.disconnect();
   }

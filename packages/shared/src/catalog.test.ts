@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Catalog } from './catalog.ts';
-import type { CatalogEntry } from './contract/catalog.ts';
+import type { GraphDescription } from './contract/catalog.ts';
 import { type TestRedis, testRedis } from './test-redis.ts';
 
 let test: TestRedis;
@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => test.close());
 
-const entry = (graph: string, revision: string): CatalogEntry => ({
+const entry = (graph: string, revision: string): GraphDescription => ({
   graph,
   revision,
   assistantId: '6ba7b810-9dad-51d1-80b4-00c04fd430c8',
@@ -25,7 +25,6 @@ const entry = (graph: string, revision: string): CatalogEntry => ({
   contextSchema: null,
   conversational: true,
   drawing: { nodes: [], edges: [] },
-  publishedAt: 0,
 });
 
 const shown = async () => (await catalog.list()).map(({ graph, revision }) => `${graph} ${revision}`);
@@ -39,8 +38,8 @@ async function leave(graph: string, revision: string): Promise<void> {
 it('gives back what was published, by name', async () => {
   await catalog.publish([entry('b', '1'), entry('a', '1')]);
   const [first, second] = await catalog.list();
-  expect(first).toEqual({ ...entry('a', '1'), since: expect.any(Number) });
-  expect(second).toEqual({ ...entry('b', '1'), since: first?.since });
+  expect(first).toEqual({ ...entry('a', '1'), since: expect.any(Number), publishedAt: expect.any(Number) });
+  expect(second).toEqual({ ...entry('b', '1'), since: first?.since, publishedAt: first?.publishedAt });
 });
 
 describe('of several revisions of a graph', () => {
@@ -55,7 +54,7 @@ describe('of several revisions of a graph', () => {
     await catalog.publish([entry('a', 'old'), entry('b', 'old')]);
     expect(await shown()).toEqual(['a new', 'b old']);
     await catalog.publish([entry('a', 'new')]);
-    expect((await catalog.list())[0]).toEqual(after);
+    expect((await catalog.list())[0]).toEqual({ ...after, publishedAt: expect.any(Number) });
   });
 
   it('an older one is shown again when the newer one is served no more, and not beside it', async () => {

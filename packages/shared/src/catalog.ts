@@ -1,4 +1,4 @@
-import { type CatalogEntry, catalogEntry } from './contract/catalog.ts';
+import { type CatalogEntry, catalogEntry, type GraphDescription } from './contract/catalog.ts';
 import type { Keys } from './keys.ts';
 import type { RedisConnection } from './redis.ts';
 import { loadScripts, type Scripts } from './scripts/index.ts';
@@ -25,16 +25,16 @@ export class Catalog {
   }
 
   /** @param servedMs how long, from now on, the publisher can be taken to have these graphs */
-  async publish(entries: CatalogEntry[], servedMs = SERVED_MS): Promise<void> {
+  async publish(graphs: GraphDescription[], servedMs = SERVED_MS): Promise<void> {
     await this.#scripts.publish(
       this.#keys.catalog(),
       this.#keys.catalogSince(),
       this.#keys.catalogServed(),
       servedMs,
-      ...entries.flatMap(({ since: _, ...entry }) => [
-        entry.graph,
-        entry.revision,
-        JSON.stringify({ version: CATALOG_VERSION, ...entry }),
+      ...graphs.flatMap((graph) => [
+        graph.graph,
+        graph.revision,
+        JSON.stringify({ version: CATALOG_VERSION, ...graph }),
       ]),
     );
   }

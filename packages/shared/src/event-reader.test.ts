@@ -91,7 +91,7 @@ it('gives all of a long stream with few and small reads, however large its event
   await store.emit(runId, claim.lease, 1, events);
   await store.finish(runId, claim.lease, { status: 'succeeded' });
 
-  const hub = new EventHub(test.connect(), test.redis, test.keys, createLogger('test', 'silent'));
+  const hub = new EventHub(test.subscriber(), test.redis, test.keys, createLogger('test', 'silent'));
   const redis = test.connect();
   const xrange = redis.xrange.bind(redis) as (...args: unknown[]) => Promise<[string, string[]][]>;
   let pages = 0;

@@ -1,6 +1,7 @@
 import { Queue } from 'bullmq';
 import type { Keys } from './keys.ts';
-import type { RedisConnection } from './redis.ts';
+import { partitionOfRun } from './partition.ts';
+import { type RedisConnection, timeOf } from './redis.ts';
 import type { Job } from './run-moves.ts';
 import type { RunStore } from './run-store.ts';
 
@@ -62,14 +63,20 @@ export class Doorbell {
     ]);
     const waiting = (counts.wait ?? 0) + (counts.prioritized ?? 0);
     const active = counts.active ?? 0;
-    const since = oldest[0]?.timestamp;
     return {
       waiting,
       active,
       unrung,
       demand: paused ? 0 : waiting + active + unrung,
-      oldestWaitSeconds: since === undefined ? 0 : Math.max(0, (Date.now() - since) / 1000),
+      oldestWaitSeconds: oldest[0] ? await this.#waited(oldest[0].data.runId) : 0,
     };
+  }
+
+  /** Seconds since the run became ready. By the clock of Redis: a job's own time is that of who added it. */
+  async #waited(runId: string): Promise<number> {
+    const run = this.#keys.run(this.#keys.root(partitionOfRun(runId) ?? 0), runId);
+    const [since, now] = await Promise.all([this.#redis.hget(run, 'updatedAt'), timeOf(this.#redis)]);
+    return since === null ? 0 : Math.max(0, (now - Number(since)) / 1000);
   }
 
   async close(): Promise<void> {

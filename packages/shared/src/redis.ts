@@ -142,6 +142,12 @@ export function whenReady(redis: RedisConnection): Promise<void> {
   });
 }
 
+/** What time it is for everybody, in milliseconds since the epoch: processes' clocks may disagree. */
+export async function timeOf(redis: RedisConnection): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+}
+
 const OLDEST_VERSION = [6, 2];
 
 /**

@@ -10,7 +10,7 @@ it('offers the agent, conversational and ready to run', async () => {
   expect(graphs.map(({ name, queue }) => [name, queue])).toEqual([['agent', 'default']]);
   for (const loaded of graphs) {
     expect(loaded.langgraph).toMatchObject({ own: true, version: '1.4.17' });
-    const entry = toCatalogEntry(loaded);
+    const entry = { ...toCatalogEntry(loaded), publishedAt: 1 };
     expect(catalogEntry.parse(entry)).toEqual(entry);
     expect(entry).toMatchObject({
       conversational: true,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { CatalogEntry } from '@millrace/shared/contract/catalog';
+import type { GraphDescription } from '@millrace/shared/contract/catalog';
 import type { JsonObject } from '@millrace/shared/contract/json';
 import { assistantIdOf } from './assistant-id.ts';
 import { type Binding, bindGraph, type ExecutableGraph, type GraphFactory } from './executable-graph.ts';
@@ -73,8 +73,8 @@ export async function makeLoadedGraph(parts: GraphParts): Promise<LoadedGraph> {
   };
 }
 
-/** What the worker publishes of a graph. @param now milliseconds since the epoch. */
-export function toCatalogEntry(loaded: LoadedGraph, now: number = Date.now()): CatalogEntry {
+/** What the worker publishes of a graph. */
+export function toCatalogEntry(loaded: LoadedGraph): GraphDescription {
   return {
     graph: loaded.name,
     revision: loaded.revision,
@@ -84,6 +84,5 @@ export function toCatalogEntry(loaded: LoadedGraph, now: number = Date.now()): C
     ...loaded.schemas,
     conversational: loaded.conversational,
     drawing: loaded.drawing,
-    publishedAt: now,
   };
 }

@@ -20,9 +20,12 @@ export const catalogEntry = z.object({
   conversational: z.boolean(),
   /** Nodes and edges, as `Graph.toJSON()` of LangChain gives them. */
   drawing: jsonObject,
-  /** Milliseconds since the epoch, by the clock of the worker; renewed for as long as a worker has the graph. */
+  /** Milliseconds since the epoch, by the clock of Redis; renewed for as long as a worker has the graph. */
   publishedAt: z.int(),
   /** Milliseconds since the epoch at which this revision was published first, by the clock of Redis. */
   since: z.int().optional(),
 });
 export type CatalogEntry = z.infer<typeof catalogEntry>;
+
+/** An entry as the worker has it: the times are those of Redis. */
+export type GraphDescription = Omit<CatalogEntry, 'publishedAt' | 'since'>;

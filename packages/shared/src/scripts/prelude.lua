@@ -54,6 +54,7 @@ end
 -- Returns what the caller needs to ring: job id and queue.
 local function ready(run_id)
   redis.call('HINCRBY', key.run(run_id), 'delivery', 1)
+  redis.call('HSET', key.run(run_id), 'updatedAt', NOW_MS)
   local job = job_of(run_id)
   redis.call('ZADD', key.outbox(), NOW_MS, job[1])
   return job

@@ -23,8 +23,8 @@ for i = 4, #ARGV, 3 do
     if string.sub(other, 1, #graph + 1) == graph .. '@' and came(other) > came(name) then newest = false end
   end
   if newest then
-    local ms = int(math.floor(came(name) / 1000))
-    redis.call('HSET', root, graph, string.sub(ARGV[i + 2], 1, -2) .. ',"since":' .. ms .. '}')
+    local times = string.format('"since":%s,"publishedAt":%s', int(math.floor(came(name) / 1000)), int(NOW_MS))
+    redis.call('HSET', root, graph, string.sub(ARGV[i + 2], 1, -2) .. ',' .. times .. '}')
   end
 end
 return 1
