@@ -123,6 +123,45 @@ describe('a submit whose reply was lost, and that ioredis sends again', () => {
   });
 });
 
+describe('the token that shuts out a holder that is gone is not lost with the reply', () => {
+  let route: TcpProxy;
+  let asking: ReturnType<typeof connect>;
+  let lossy: RunStore;
+
+  beforeEach(async () => {
+    route = await TcpProxy.start(test.url);
+    asking = connect({ url: route.url }, 'worker', createLogger('test', 'silent'));
+    lossy = new RunStore(asking, { keys: test.keys });
+    // The server knows the scripts now, so that the lost reply is the right one.
+    await lossy.cancel(await accept('warm'));
+    await lossy.claim(randomUUID(), { worker: '', nonce: '', leaseMs: 1, crashBudget: 0 }, { token: 0 });
+  });
+  afterEach(async () => {
+    asking.disconnect();
+    await route.close();
+  });
+
+  it('to a cancel', async () => {
+    const runId = await accept('x');
+    const { lease } = await claim(runId, -1);
+    loseReplyWith(route, 'ended');
+    const { fence = 0 } = await lossy.cancel(runId);
+    expect(route.lost).toBe(1);
+    expect(fence).toBeGreaterThan(lease.token);
+  });
+
+  it('to a claim that ends the run', async () => {
+    const runId = await accept('x');
+    const { lease } = await claim(runId, -1);
+    loseReplyWith(route, 'ended');
+    const by = { worker: 'w2', nonce: randomUUID(), leaseMs: 60_000, crashBudget: 0 };
+    const heard = await lossy.claim(runId, by, { token: 0, head: '' });
+    expect(route.lost).toBe(1);
+    expect(heard.outcome === 'ended' ? heard.token : 0).toBeGreaterThan(lease.token);
+    expect((await store.read.run('t', runId))?.error?.code).toBe('crash_budget');
+  });
+});
+
 describe('what was accepted reaches an end', () => {
   it('when the worker died, the sweeper said so, and then nobody swept for a while', async () => {
     const runId = await accept('x');

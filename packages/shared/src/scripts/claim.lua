@@ -1,6 +1,7 @@
 -- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, crash budget, and what the caller knows of
 -- the checkpoint store: its fence token, and its head ('?' when it has not looked). Whoever gets no lease
--- acknowledges the delivery and goes away.
+-- acknowledges the delivery and goes away. A run that was ended in place of its holder is `ended` to whoever comes, with
+-- the token to raise.
 
 local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local store_token, store_head = tonumber(ARGV[6]), ARGV[7]
@@ -8,7 +9,11 @@ local run = key.run(run_id)
 local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread', 'kind', 'continues')
 local status, thread_key, chain_id, crashes, last_head = r[1], r[2], r[3], tonumber(r[4]), r[5]
 
-if not status or TERMINAL[status] then return { 'over' } end
+if not status or TERMINAL[status] then
+  local fence = redis.call('HGET', run, 'fence')
+  if fence then return { 'ended', {}, fence, r[8], r[9] } end
+  return { 'over' }
+end
 if head_of(thread_key) ~= run_id then
   not_ready(run_id)
   return { 'not_head' }
@@ -34,7 +39,7 @@ if l[2] == run_id and not again then
   crashes = crashes + 1
   redis.call('HSET', run, 'crashes', crashes)
   if r[7] then
-    redis.call('HSET', lease, 'token', int(token))
+    fence_off(run_id, thread_key, token)
     return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
   end
   -- A deletion that is given up would leave a thread that can neither be used nor deleted, a rollback one that is half
@@ -42,7 +47,7 @@ if l[2] == run_id and not again then
   if crashes > budget and r[10] ~= 'delete_thread' and r[10] ~= 'rollback' then
     local err = '{"code":"crash_budget","message":"The worker died ' .. crashes ..
       ' times at the same checkpoint; the run is not tried again."}'
-    redis.call('HSET', lease, 'token', int(token))
+    fence_off(run_id, thread_key, token)
     return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
       int(token), r[8], r[9] }
   end
@@ -51,7 +56,7 @@ end
 -- Accepted when nothing was asked. Going on now would answer what the run before it asks.
 if r[11] == '1' and redis.call('HGET', key.thread(thread_key), 'parked') then
   local err = '{"code":"invalid_input","message":"The thread waits for an answer; answer it to go on."}'
-  redis.call('HSET', lease, 'token', int(token))
+  fence_off(run_id, thread_key, token)
   return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
     int(token), r[8], r[9] }
 end

@@ -180,10 +180,18 @@ local function end_run(run_id, token, status, fields, end_data)
   return {}
 end
 
+-- The run is about to be ended in place of a holder that is gone. Noted in its record, for who asks again because the reply
+-- was lost.
+local function fence_off(run_id, thread_key, token)
+  redis.call('HSET', key.lease(thread_key), 'token', int(token))
+  redis.call('HSET', key.run(run_id), 'fence', int(token))
+end
+
 -- Stops a run. One that nobody holds ends here; one at work is asked to, and sees it at its next write. With the action
 -- `rollback` what it wrote is taken back as well, in a turn of its own.
 -- `turn`: an id for that turn. Returns outcome, job to ring, the token that fences off a holder that is gone (to raise
--- elsewhere too), and the turn. The outcome `behind`: something else has written to the thread since, or may be about to.
+-- elsewhere too; also to who asks again), and the turn. The outcome `behind`: something else has written to the thread since,
+-- or may be about to.
 local function cancel_run(run_id, action, turn)
   local run = key.run(run_id)
   local status, thread_key, chain_id, kind, base, lined_up =
@@ -200,7 +208,7 @@ local function cancel_run(run_id, action, turn)
     if status ~= 'interrupted' or parked ~= chain_id then
       -- The turn's record is kept for a shorter time.
       local kept = lined_up and redis.call('EXISTS', key.run(lined_up)) == 1
-      return { 'over', {}, '', kept and lined_up or '' }
+      return { 'over', {}, redis.call('HGET', run, 'fence') or '', kept and lined_up or '' }
     end
     if not rollback then
       unpark(thread_key, 'cancelled')
@@ -230,7 +238,7 @@ local function cancel_run(run_id, action, turn)
     return { 'asked', {}, '', lined_up or '' }
   end
   local fence = math.max(tonumber(token or '0') + 1, NOW_US)
-  if holder == run_id then redis.call('HSET', lease, 'token', int(fence)) end
+  if holder == run_id then fence_off(run_id, thread_key, fence) end
   local job = end_run(run_id, fence, 'cancelled', {}, '{"status":"cancelled"}')
   return { 'ended', job, holder == run_id and int(fence) or '', lined_up or '' }
 end
