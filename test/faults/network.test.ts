@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import type { AppProcess } from '../processes.ts';
+import { events } from '../sse-events.ts';
 import { check } from './checker.ts';
 import { scenarios, steps } from './scenario.ts';
 import { seeded } from './schedule.ts';
@@ -81,6 +82,40 @@ function message({ url }: AppProcess, key: string): Promise<Response> {
     body: JSON.stringify({ query: 'x', graph: 'echo' }),
   });
 }
+
+it('a stream goes on though the connection on which its gateway hears of news is cut or dies', async () => {
+  const { fleet, client } = await start({ workers: 1, gateways: 0 });
+  const proxy = await fleet.proxy();
+  const gateway = await fleet.startGateway({ REDIS_URL: proxy.url });
+  for (const how of ['reset', 'dead'] as const) {
+    fleet.ledger.hold('b');
+    const { runId } = await client.submit('chain', how, 'n');
+    const stream = await fetch(`${gateway.url}/threads/${how}/runs/${runId}/stream`);
+    const updates: string[] = [];
+    for await (const { name, data } of events(stream)) {
+      if (name !== 'updates') continue;
+      updates.push(...Object.keys(JSON.parse(data)));
+      if (updates.length > 1) continue;
+      expect(proxy.breakThose('subscribe\r\n', how)).toBe(1);
+      fleet.ledger.release('b');
+    }
+    expect(updates).toEqual(['a', 'b', 'c']);
+  }
+  await client.settled();
+  expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
+});
+
+it('a worker for which everything takes more than a second: its lease holds, and its work is done once', async () => {
+  const { fleet, client } = await start({ workers: 0, gateways: 1, env: { LEASE_SECONDS: '5' } });
+  const proxy = await fleet.proxy();
+  await fleet.startWorker({ REDIS_URL: proxy.url });
+  proxy.delay(500, 700);
+  for (const thread of ['t1', 't2', 't3']) await client.submit('echo', thread, 'slow');
+  await fleet.ledger.called('echo', 3);
+  proxy.delay(0);
+  await client.settled();
+  expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
+});
 
 it('replies lost at random, on their way to gateway and worker: nothing happens twice', async () => {
   const { fleet, client } = await start({ workers: 0, gateways: 0 });

@@ -82,15 +82,24 @@ export class TcpProxy {
     this.#rewrites = (reply) => Buffer.from(reply.toString('latin1').replaceAll(from, to), 'latin1');
   }
 
-  /** Resets the connections that are there; new ones are as welcome as before. */
-  cut(): void {
-    for (const link of this.#links) link.reset();
+  /**
+   * Breaks only the connections on which this text was among the first that was asked; new ones are as welcome as before.
+   *
+   * @returns how many they were
+   */
+  breakThose(asked: string, how: 'dead' | 'reset'): number {
+    const those = [...this.#links].filter((link) => link.beginning.includes(asked));
+    for (const link of those) {
+      if (how === 'dead') link.die();
+      else link.reset();
+    }
+    return those.length;
   }
 
   async close(): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();
-    this.cut();
+    for (const link of this.#links) link.reset();
     await closed;
   }
 
@@ -126,8 +135,12 @@ interface Weather {
   closed: () => void;
 }
 
+const BEGINNING_BYTES = 4096;
+
 /** One client's connection and the one to the server that belongs to it. */
 class Link {
+  /** What the client asked first. */
+  beginning = '';
   readonly #sockets: Record<Direction, Socket>;
   readonly #weather: Weather;
   readonly #waiting: Record<Direction, { due: number; send: () => void }[]> = { request: [], reply: [] };
@@ -170,6 +183,8 @@ class Link {
 
   #pass(direction: Direction, data: Buffer): void {
     if (this.#dead) return;
+    if (direction === 'request' && this.beginning.length < BEGINNING_BYTES)
+      this.beginning += data.toString('latin1');
     if (direction === 'reply' && this.#weather.loses(data)) {
       this.reset();
       return;

@@ -1,7 +1,7 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
 import { clusterSubscriber } from './cluster-subscriber.ts';
 import type { Logger } from './logger.ts';
-import { replaceWhenSilent } from './redis-silence.ts';
+import { replaceSilentNodes, replaceWhenSilent } from './redis-silence.ts';
 import { parseRedisUrl, type RedisAddress } from './redis-url.ts';
 
 export interface RedisTarget {
@@ -64,9 +64,7 @@ export function connect(target: RedisTarget, role: RedisRole, logger: Logger): R
   // What a single node of a cluster has to say; `error` only comes when all are out of reach.
   redis.on('node error', report);
   redis.on('ready', () => reported.clear());
-  if (redis instanceof Cluster) redis.on('+node', (node: Redis) => replaceWhenSilent(node, logger));
-  else replaceWhenSilent(redis, logger);
-  return redis;
+  return redis instanceof Cluster ? replaceSilentNodes(redis, logger) : replaceWhenSilent(redis, logger);
 }
 
 function open(target: RedisTarget, role: RedisRole): RedisConnection {
