@@ -26,7 +26,7 @@ describe('Redis', () => {
     fleet.ledger.hold('b');
     await Promise.all(eight.map((thread) => client.submit('chain', thread, 'held')));
     await fleet.ledger.called('b', 8);
-    await fleet.redis.away(8_000, 'paused');
+    await fleet.redis.away(12_000, 'paused');
     fleet.ledger.release('b');
     await client.settled();
     expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);

@@ -17,36 +17,31 @@ afterEach(async () => {
   await test.close();
 });
 
-const open = (role: Parameters<typeof connect>[1]) =>
-  connect({ url: route.url }, role, createLogger('test', 'silent'));
-
-it('a connection that dies without a word is replaced, and what was not answered is asked again', async () => {
+it('connections that die without a word are replaced, and what was not answered is asked again', async () => {
+  const open = (role: Parameters<typeof connect>[1]) =>
+    connect({ url: route.url }, role, createLogger('test', 'silent'));
   const [worker, subscriber] = [open('worker'), open('subscriber')];
   await Promise.all([worker, subscriber].map(whenReady));
   const channel = test.keys.pingChannel('x');
   await subscriber.subscribe(channel);
-  route.break('dead');
-  const answer = worker.get('nothing');
-  route.heal();
-  expect(await answer).toBeNull();
-  const calling = setInterval(() => void test.redis.publish(channel, 'x'), 100);
-  expect(await once(subscriber, 'message')).toEqual([channel, 'x']);
-  clearInterval(calling);
-  for (const one of [worker, subscriber]) one.disconnect();
-});
-
-it('so is one that dies in its handshake, and one that was duplicated, as the queue does', async () => {
-  const worker = open('worker');
-  await whenReady(worker);
+  // As the queue does with the connection it blocks, which it also closes and opens again.
   const blocking = worker.duplicate();
   await blocking.ping();
   blocking.disconnect();
   await once(blocking, 'end');
+
   route.break('dead');
+  const answer = worker.get('nothing');
   const connecting = blocking.connect().catch(() => undefined);
+  // This one dies in its handshake.
   await once(blocking, 'connect');
   route.heal();
+
+  expect(await answer).toBeNull();
   await connecting;
   expect(await blocking.ping()).toBe('PONG');
-  for (const one of [worker, blocking]) one.disconnect();
+  const calling = setInterval(() => void test.redis.publish(channel, 'x'), 100);
+  expect(await once(subscriber, 'message')).toEqual([channel, 'x']);
+  clearInterval(calling);
+  for (const one of [worker, subscriber, blocking]) one.disconnect();
 });
