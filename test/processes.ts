@@ -11,6 +11,8 @@ export interface AppProcess {
   url: string;
   /** Its log so far, a line each. */
   log: string[];
+  /** Resolves when it has ended, to its exit code, or null after a signal. */
+  exited: Promise<number | null>;
   /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
   /** Sends a signal. */
@@ -57,6 +59,7 @@ export async function startProcess(
     pid: child.pid ?? 0,
     url,
     log,
+    exited,
     signal: (signal) => void child.kill(signal),
     end: (signal) => {
       child.kill(signal);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AIMessage } from '@langchain/core/messages';
 import { tool } from '@langchain/core/tools';
 import {
@@ -239,3 +240,36 @@ export const query = new StateGraph(Query)
   })
   .addEdge(START, 'answer')
   .addEdge('answer', END);
+
+/** What kills its process: `configurable.death`. */
+const deaths: Record<string, () => unknown> = {
+  exit: () => process.exit(1),
+  kill: () => process.kill(process.pid, 'SIGKILL'),
+  stack: function again() {
+    again();
+  },
+  memory: () => {
+    const hoard: number[][] = [];
+    for (;;) hoard.push(Array.from({ length: 1_000_000 }, (_, i) => i));
+  },
+};
+
+export const poison = new StateGraph(State)
+  .addNode('poison', async (_, config) => {
+    await call('poison', config);
+    deaths[String(config.configurable?.death)]?.();
+    await new Promise(() => undefined);
+    return {};
+  })
+  .addEdge(START, 'poison')
+  .addEdge('poison', END);
+
+/** One step that takes its time. */
+export const long = new StateGraph(State)
+  .addNode('long', async (state, config) => {
+    await call('long', config);
+    await sleep(Number(config.configurable?.ms ?? 0));
+    return { log: [`long:${state.text}`] };
+  })
+  .addEdge(START, 'long')
+  .addEdge('long', END);

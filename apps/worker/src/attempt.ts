@@ -19,6 +19,7 @@ export interface Drainable {
 /** One worker's try at a run: the claim it holds, and how to stop it. */
 export class Attempt {
   readonly claim: Claim;
+  readonly progressed: () => void;
   readonly #abort = new AbortController();
   readonly #startedAt = performance.now();
   #reason: StopReason | undefined;
@@ -28,8 +29,10 @@ export class Attempt {
   /** How many of its events are known to be stored. */
   eventsStored = 0;
 
-  constructor(claim: Claim) {
+  /** @param progressed to be called when a checkpoint of this attempt is stored */
+  constructor(claim: Claim, progressed: () => void = () => undefined) {
     this.claim = claim;
+    this.progressed = progressed;
     this.#baseStep = claim.baseStep;
   }
 

@@ -36,7 +36,9 @@ export async function execute(
   });
   const guard = new EffectGuard(new StoredCheckpoints(saver));
   const events = new EventWriter(worker.store, attempt);
-  const history = new History(saver, thread);
+  const history = new History(saver, thread, (checkpointId) => {
+    if (checkpointId !== head) attempt.progressed();
+  });
   const limitMs = timeLimitMs(worker, claim);
   const timer = setTimeout(() => attempt.stop('timeout'), Math.max(0, limitMs - claim.usedMs));
   try {

@@ -14,13 +14,16 @@ export interface NotedCheckpoint {
 export class History {
   readonly #saver: RedisSaver;
   readonly #thread: string;
+  readonly #onStored: (checkpointId: string) => void;
   #last: NotedCheckpoint | undefined;
   #first: number | undefined;
   #describing: Promise<unknown> = Promise.resolve();
 
-  constructor(saver: RedisSaver, thread: string) {
+  /** @param onStored told of each checkpoint that is sure to be stored */
+  constructor(saver: RedisSaver, thread: string, onStored: (checkpointId: string) => void) {
     this.#saver = saver;
     this.#thread = thread;
+    this.#onStored = onStored;
   }
 
   /** The newest checkpoint of this attempt. */
@@ -64,7 +67,9 @@ export class History {
 
   #describe(checkpoint: NotedCheckpoint | undefined): void {
     if (!checkpoint) return;
-    const described = describeCheckpoint(this.#saver, this.#thread, checkpoint);
+    const described = describeCheckpoint(this.#saver, this.#thread, checkpoint).then((isStored) => {
+      if (isStored) this.#onStored(checkpoint.checkpointId);
+    });
     this.#describing = Promise.all([this.#describing, described]);
     // Reported by close(); until then an early failure must not count as unhandled.
     this.#describing.catch(() => undefined);

@@ -13,20 +13,33 @@ import type { WorkerContext } from './worker-context.ts';
 /**
  * Takes one delivery of a run as far as it goes: to its end, back to the queue, or nowhere, when the run is over or
  * somebody else's.
+ *
+ * @returns `later` when this worker cannot take it now: the delivery is to be made again
  */
-export async function processRun(worker: WorkerContext, runId: string): Promise<void> {
-  const claimed = await claimRun(worker, runId);
-  if (!claimed) return;
-  const { attempt, head } = claimed;
-  const { tenant, thread, attempt: number, request } = attempt.claim;
-  const logger = worker.logger.child({
-    runId,
-    attempt: number,
-    tenant,
-    thread,
-    requestId: request.requestId,
-  });
+export async function processRun(worker: WorkerContext, runId: string): Promise<'done' | 'later'> {
+  if (!worker.company.enter()) return 'later';
+  try {
+    const claimed = await claimRun(worker, runId);
+    if (claimed === 'later') return 'later';
+    if (claimed) await attemptRun(worker, claimed);
+    return 'done';
+  } finally {
+    worker.company.leave();
+  }
+}
+
+interface Claimed {
+  /** Among the worker's leases. */
+  attempt: Attempt;
+  head: string | undefined;
+}
+
+async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Promise<void> {
+  const { runId, tenant, thread, attempt: number, request } = attempt.claim;
+  const { requestId } = request;
+  const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
+  if (worker.company.isAwaited) attempt.drain();
   try {
     const outcome = await carryOut(worker, attempt, head);
     await conclude(worker, attempt, outcome);
@@ -39,14 +52,8 @@ export async function processRun(worker: WorkerContext, runId: string): Promise<
   }
 }
 
-/**
- * Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take; else the attempt
- * is among the leases.
- */
-async function claimRun(
-  worker: WorkerContext,
-  runId: string,
-): Promise<{ attempt: Attempt; head: string | undefined } | undefined> {
+/** Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take. */
+async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed | 'later' | undefined> {
   const { store, checkpointRedis, checkpointPrefix: prefix, limits } = worker;
   const by = {
     worker: worker.name,
@@ -55,8 +62,15 @@ async function claimRun(
     crashBudget: limits.crashBudget,
   };
   let known: { token: number; head?: string | undefined } = { token: 0 };
+  let alone = false;
   for (;;) {
-    const claim = await store.claim(runId, by, known);
+    const claim = await store.claim(runId, by, known, alone);
+    if (claim.outcome === 'last_try') {
+      alone = await worker.company.alone();
+      if (!alone) return 'later';
+      known = { token: 0 };
+      continue;
+    }
     if (claim.outcome === 'look') {
       const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
       const reader = new CheckpointReader(checkpointRedis, { prefix, namespace: claim.tenant });
@@ -73,7 +87,7 @@ async function claimRun(
       await worker.doorbell.ring([claim.job]);
     }
     if (claim.outcome !== 'claimed') return undefined;
-    const attempt = new Attempt(claim);
+    const attempt = new Attempt(claim, () => worker.company.share());
     // Before the store is asked: it may keep us waiting for longer than a lease lasts.
     worker.leases.add(attempt);
     const raised = await raise(worker, attempt);

@@ -3,6 +3,7 @@ import type { Logger } from '@millrace/shared/logger';
 import type { Doorbell } from '@millrace/shared/queue';
 import type { RedisConnection } from '@millrace/shared/redis';
 import type { RunStore } from '@millrace/shared/run-store';
+import type { Company } from './company.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { WorkerMetrics } from './metrics.ts';
@@ -23,6 +24,7 @@ export interface WorkerContext {
   graphs: Map<string, LoadedGraph>;
   presence: Presence;
   leases: LeaseKeeper;
+  company: Company;
   limits: {
     leaseMs: number;
     /** Crashes at one checkpoint before a run is given up. */

@@ -8,6 +8,7 @@ import { Doorbell, type JobData } from '@millrace/shared/queue';
 import { checkServer, connect, whenReady } from '@millrace/shared/redis';
 import { RunStore } from '@millrace/shared/run-store';
 import { Worker as QueueWorker } from 'bullmq';
+import { Company } from './company.ts';
 import type { WorkerConfig } from './config.ts';
 import { drain } from './drain.ts';
 import { loadWorkerGraphs } from './graphs.ts';
@@ -65,6 +66,17 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     const checkpointPrefix = keys.checkpoints();
     const presence = new Presence(new Catalog(redis, keys), graphs, config.leaseMs);
     closing.push(() => presence.stop());
+    let consumers: QueueWorker[] = [];
+    const company = new Company({
+      shut: () => {
+        // Those at work step aside when their step is done, and go on elsewhere.
+        for (const attempt of leases.attempts) attempt.drain();
+        for (const consumer of consumers) void consumer.pause(true);
+      },
+      open: () => {
+        for (const consumer of consumers) if (consumer.isPaused()) void consumer.resume();
+      },
+    });
     const worker: WorkerContext = {
       name: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
       redis,
@@ -79,6 +91,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       graphs: new Map(graphs.map((graph) => [graph.name, graph])),
       presence,
       leases,
+      company,
       limits: config,
       modelNote: model?.note,
       metrics,
@@ -92,7 +105,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     redis.on('ready', () => presence.renew());
 
     const queues = [...new Set(graphs.map((graph) => graph.queue))];
-    const consumers = queues.map((queue) => consume(worker, queue, config));
+    consumers = queues.map((queue) => consume(worker, queue, config));
     let stopping = false;
     const ops = await startOpsServer({ ...config, registry: metrics.registry, ready: () => !stopping });
     closing.push(() => ops.close());
@@ -106,6 +119,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       stop: async () => {
         stopping = true;
         presence.stop();
+        company.end();
         await drain(consumers, leases, config.drainMs, logger);
         await close();
       },
@@ -123,7 +137,8 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
     // Returns nothing: BullMQ would keep what a job returns in its event stream.
     async (job) => {
       try {
-        await processRun(worker, job.data.runId);
+        const taken = await processRun(worker, job.data.runId);
+        if (taken === 'later') await worker.store.outbox.ringAgain({ id: job.id ?? '', queue });
       } catch (error) {
         // Nothing was claimed, or the lease runs out: the run must be found again, and soon.
         await worker.store.outbox.ringAgain({ id: job.id ?? '', queue }).catch(() => undefined);

@@ -42,11 +42,15 @@ async function accept(thread: string, more: Partial<Submission> = {}) {
   return result;
 }
 
-const claim = (runId: string, options: { leaseMs?: number; head?: string; token?: number } = {}) =>
+const claim = (
+  runId: string,
+  options: { leaseMs?: number; head?: string; token?: number; alone?: boolean } = {},
+) =>
   store.claim(
     runId,
     { worker: 'w', nonce: randomUUID(), leaseMs: options.leaseMs ?? 60_000, crashBudget: 2 },
     { token: options.token ?? 0, head: options.head ?? '' },
+    options.alone,
   );
 
 async function claimed(runId: string, options: Parameters<typeof claim>[1] = {}): Promise<Claim> {
@@ -274,13 +278,31 @@ describe('the end', () => {
   it('comes from the claim when the crash budget is used up, and from progress it does not', async () => {
     const { runId } = await accept('f');
     const next = await accept('f');
-    for (const head of ['c1', 'c2', 'c3', 'c3']) {
-      const { lease } = await claimed(runId, { leaseMs: -1, head });
+    for (const [i, head] of ['c1', 'c2', 'c3', 'c3'].entries()) {
+      const { lease } = await claimed(runId, { leaseMs: -1, head, alone: i === 3 });
       await store.begin(runId, lease, { base: '', head });
     }
     const ended = await claim(runId, { head: 'c3' });
     expect(ended).toMatchObject({ outcome: 'ended', job: { id: `${next.runId}-1`, queue: 'default' } });
     expect((await store.read.run('t', runId))?.error?.code).toBe('crash_budget');
+  });
+
+  it('does not come from crashes in company: the last try is alone', async () => {
+    const { runId } = await accept('h');
+    const crash = async (head: string, alone = false) => {
+      const { lease } = await claimed(runId, { leaseMs: -1, head, alone });
+      await store.begin(runId, lease, { base: '', head });
+    };
+    await crash('c1');
+    await crash('c1');
+    for (let i = 0; i < 5; i++) expect((await claim(runId, { head: 'c1' })).outcome).toBe('last_try');
+    // It gets further, is handed back, and has the whole budget again.
+    const { lease } = await claimed(runId, { head: 'c1', alone: true });
+    await store.handBack(runId, lease, { delayMs: 0, usedMs: 0 });
+    await crash('c2', true);
+    await crash('c2');
+    await crash('c2', true);
+    expect((await claim(runId, { head: 'c2' })).outcome).toBe('ended');
   });
 
   it('is not counted against a run that was handed back', async () => {

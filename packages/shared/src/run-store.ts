@@ -121,11 +121,13 @@ export class RunStore {
    * Takes the lease of a run's thread.
    *
    * @param store what the caller knows of the checkpoint store: its fence token, and its head if it has looked
+   * @param alone the run would have the worker's process to itself
    */
   async claim(
     runId: string,
     by: { worker: string; nonce: string; leaseMs: number; crashBudget: number },
     store: { token: number; head?: string | undefined },
+    alone = false,
   ): Promise<ClaimResult> {
     const root = this.#rootOf(runId);
     if (!root) return { outcome: 'over' };
@@ -138,13 +140,14 @@ export class RunStore {
       by.crashBudget,
       store.token,
       store.head ?? '?',
+      alone ? '1' : '',
     )) as [string, ...unknown[]];
     if (reply[0] === 'ended') {
       const [, job, token, tenant, thread] = reply as [string, string[], string, string, string];
       return { outcome: 'ended', job: toJob(job), token: Number(token), tenant, thread };
     }
     if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
-    if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' };
+    if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' | 'last_try' };
     const [
       ,
       token,

@@ -3,8 +3,12 @@
 
 local run_id, token, nonce, base, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if not holds(run_id, token, nonce) then return 'lost' end
-redis.call('HSETNX', key.run(run_id), 'base', base)
-redis.call('HSET', key.run(run_id), 'head', head)
+local run = key.run(run_id)
+redis.call('HSETNX', run, 'base', base)
+local last_head = redis.call('HGET', run, 'head')
+-- It has got further since it crashed last.
+if last_head and last_head ~= head then redis.call('HSET', run, 'crashes', 0) end
+redis.call('HSET', run, 'head', head)
 -- From here on the thread's checkpoints may be this run's.
-redis.call('HSET', key.thread(redis.call('HGET', key.run(run_id), 'threadKey')), 'begun', run_id)
+redis.call('HSET', key.thread(redis.call('HGET', run, 'threadKey')), 'begun', run_id)
 return 'ok'

@@ -1,10 +1,10 @@
 -- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, crash budget, and what the caller knows of
--- the checkpoint store: its fence token, and its head ('?' when it has not looked). Whoever gets no lease
--- acknowledges the delivery and goes away. A run that was ended in place of its holder is `ended` to whoever comes, with
--- the token to raise.
+-- the checkpoint store: its fence token, and its head ('?' when it has not looked), and '1' when the run would have the
+-- worker to itself. Whoever gets no lease acknowledges the delivery and goes away. A run that was ended in place of its
+-- holder is `ended` to whoever comes, with the token to raise.
 
 local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local store_token, store_head = tonumber(ARGV[6]), ARGV[7]
+local store_token, store_head, alone = tonumber(ARGV[6]), ARGV[7], ARGV[8] == '1'
 local run = key.run(run_id)
 local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread', 'kind', 'continues')
 local status, thread_key, chain_id, crashes, last_head = r[1], r[2], r[3], tonumber(r[4]), r[5]
@@ -20,7 +20,7 @@ if head_of(thread_key) ~= run_id then
 end
 
 local lease = key.lease(thread_key)
-local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce')
+local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce', 'alone')
 -- The same holder may claim again: its token was not high enough for the checkpoint store.
 local again = l[2] == run_id and l[4] == nonce
 if not again and l[2] and l[2] ~= '' then
@@ -33,11 +33,13 @@ local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
 
 -- The lease names this run still: its holder went without handing back. Whether it got anywhere before is for the
 -- head checkpoint to say.
-if l[2] == run_id and not again then
+local died = l[2] == run_id and not again
+if died then
   if store_head == '?' then return { 'look', r[8], r[9] } end
   if last_head and last_head ~= store_head then crashes = 0 end
+  -- In company another may have killed the worker: such a crash does not use up the budget.
   crashes = crashes + 1
-  redis.call('HSET', run, 'crashes', crashes)
+  if l[5] ~= '1' and budget > 0 then crashes = math.min(crashes, budget) end
   if r[7] then
     fence_off(run_id, thread_key, token)
     return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
@@ -53,6 +55,10 @@ if l[2] == run_id and not again then
   end
 end
 
+-- The last try shows who it is, and harms nobody else.
+if crashes >= budget and crashes > 0 and not alone then return { 'last_try' } end
+if died then redis.call('HSET', run, 'crashes', crashes, 'head', store_head) end
+
 -- Accepted when nothing was asked. Going on now would answer what the run before it asks.
 if r[11] == '1' and redis.call('HGET', key.thread(thread_key), 'parked') then
   local err = '{"code":"invalid_input","message":"The thread waits for an answer; answer it to go on."}'
@@ -64,7 +70,7 @@ end
 if r[6] == '' and r[10] ~= 'update_state' and r[10] ~= 'rollback' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
-  'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0)
+  'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0, 'alone', alone and '1' or '')
 redis.call('PERSIST', lease)
 redis.call('ZADD', key.leases(), NOW_MS + lease_ms, run_id)
 not_ready(run_id)
