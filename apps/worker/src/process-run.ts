@@ -86,6 +86,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
       await raiseFence(checkpointRedis, ended, { token: claim.token, nonce: by.nonce });
       await worker.doorbell.ring([claim.job]);
     }
+    if (claim.outcome === 'later') return 'later';
     if (claim.outcome !== 'claimed') return undefined;
     const attempt = new Attempt(claim, () => worker.company.share());
     // Before the store is asked: it may keep us waiting for longer than a lease lasts.

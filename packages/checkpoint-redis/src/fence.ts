@@ -41,7 +41,7 @@ export class FenceError extends Error {
   }
 }
 
-const RAISE = loadScript('raise');
+const RAISE = loadScript('raise', 'format');
 
 export function assertLease(lease: Lease): void {
   if (!Number.isSafeInteger(lease.token) || lease.token <= 0) {

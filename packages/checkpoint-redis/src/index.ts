@@ -10,4 +10,4 @@ export {
   type ThreadRef,
 } from './fence.ts';
 export { type LeaseView, RedisSaver, type RedisSaverOptions } from './saver.ts';
-export { StorageRefusal } from './scripts.ts';
+export { LaterFormatError, StorageRefusal } from './scripts.ts';

@@ -38,10 +38,15 @@ export class StorageRefusal extends Error {
   override readonly name = 'StorageRefusal';
 }
 
+/** A later version of this package has written the thread, in a format that this one does not know. Nothing was changed. */
+export class LaterFormatError extends Error {
+  override readonly name = 'LaterFormatError';
+}
+
 /**
  * Runs a script on one key; strings in the reply come back as Buffers.
  *
- * @throws StorageRefusal; a script's own error replies begin with `FENCED` and come through as they are
+ * @throws StorageRefusal, or LaterFormatError; a script's own error replies begin with `FENCED` and come through as they are
  */
 export async function runScript(
   redis: RedisClient,
@@ -61,6 +66,9 @@ export async function runScript(
     return await command.call(redis, key, ...args);
   } catch (error) {
     if (!(error instanceof Error) || error.message.startsWith('FENCED')) throw error;
+    if (error.message.startsWith('LATER')) {
+      throw new LaterFormatError('The thread is stored in the format of a later version', { cause: error });
+    }
     throw new StorageRefusal(error.message, { cause: error });
   }
 }

@@ -15,7 +15,7 @@ import { decodePart, encodePart, threadKey } from './keys.ts';
 import { loadScript, type RedisClient, runScript } from './scripts.ts';
 import { scanThreads } from './threads.ts';
 
-const GET = loadScript('get');
+const GET = loadScript('get', 'format');
 const LIST = loadScript('list');
 const HISTORY = loadScript('history');
 const NAMESPACES = loadScript('namespaces');

@@ -73,6 +73,8 @@ export type ClaimResult =
   | Claim
   /** Over, not its turn, or held by a worker that is alive: nothing to do. */
   | { outcome: 'over' | 'not_head' | 'leased' }
+  /** Stored by a later release, whose workers can read it. */
+  | { outcome: 'later' }
   /** It has crashed so often that it gets one more try, alone in its worker: claim again when it would be. */
   | { outcome: 'last_try' }
   /** Its last holder is gone: look at the thread in the checkpoint store, and claim again with what is there. */

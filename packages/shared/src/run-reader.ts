@@ -1,11 +1,17 @@
-import { type RunRecord, runRecord } from './contract/run.ts';
+import { Refusal } from './contract/error.ts';
+import { RUN_RECORD_VERSION, type RunRecord, runRecord } from './contract/run.ts';
 import { type ChainRecord, chainRecord, type ThreadRecord, threadRecord } from './contract/thread.ts';
 import { type Keys, threadKey } from './keys.ts';
 import { partitionOfRun, partitionOfThread } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
 import type { Scripts } from './scripts/index.ts';
 
-/** Looks at runs, threads and chains. What belongs to another tenant is not there. */
+/**
+ * Looks at runs, threads and chains. What belongs to another tenant is not there.
+ *
+ * Every method rejects with the Refusal `unavailable` where a later release has stored what only it can read: while that
+ * release takes over, another gateway can answer.
+ */
 export class RunReader {
   readonly #redis: RedisConnection;
   readonly #keys: Keys;
@@ -23,6 +29,7 @@ export class RunReader {
     if (!root) return undefined;
     const fields = await this.#redis.hgetall(this.#keys.run(root, runId));
     if (fields.tenant !== tenant) return undefined;
+    checkVersion('run', fields);
     return runRecord.parse(decodeRun(fields));
   }
 
@@ -49,6 +56,7 @@ export class RunReader {
     ];
     const fields = Object.fromEntries(pairs(flat));
     if (!fields.id || fields.deleting) return undefined;
+    checkVersion('thread', fields);
     const status =
       waiting > 0
         ? 'busy'
@@ -78,6 +86,7 @@ export class RunReader {
     if (!root) return undefined;
     const fields = await this.#redis.hgetall(this.#keys.chain(root, chainId));
     if (fields.tenant !== tenant) return undefined;
+    checkVersion('chain', fields);
     return chainRecord.parse({ ...fields, questions: JSON.parse(fields.questions ?? '[]') });
   }
 
@@ -85,6 +94,16 @@ export class RunReader {
     const partition = partitionOfRun(runId);
     return partition === undefined ? undefined : this.#keys.root(partition);
   }
+}
+
+function checkVersion(what: string, { id, version }: Record<string, string>): void {
+  if (Number(version ?? RUN_RECORD_VERSION) <= RUN_RECORD_VERSION) return;
+  throw new Refusal(
+    'unavailable',
+    `The ${what} ${id} was stored by a later release, in version ${version} of its records; ` +
+      `this one reads ${RUN_RECORD_VERSION}. Try again`,
+    { retryAfterSeconds: 1 },
+  );
 }
 
 function decodeRun(fields: Record<string, string>): unknown {

@@ -141,13 +141,16 @@ export class RunStore {
       store.token,
       store.head ?? '?',
       alone ? '1' : '',
+      RUN_RECORD_VERSION,
     )) as [string, ...unknown[]];
     if (reply[0] === 'ended') {
       const [, job, token, tenant, thread] = reply as [string, string[], string, string, string];
       return { outcome: 'ended', job: toJob(job), token: Number(token), tenant, thread };
     }
     if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
-    if (reply[0] !== 'claimed') return { outcome: reply[0] as 'over' | 'not_head' | 'leased' | 'last_try' };
+    if (reply[0] !== 'claimed') {
+      return { outcome: reply[0] as 'over' | 'not_head' | 'leased' | 'last_try' | 'later' };
+    }
     const [
       ,
       token,

@@ -53,6 +53,12 @@ function asRefusal(c: Context<HttpEnv>, error: unknown): Refusal | undefined {
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
+  if (error instanceof Error && error.name === 'LaterFormatError') {
+    logger?.warn({ err: error }, 'refused: stored by a later release');
+    return new Refusal('unavailable', `${error.message}; try again`, {
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  }
   logger?.error({ err: error }, 'request failed');
   return undefined;
 }

@@ -1,6 +1,8 @@
 -- ARGV: ns, checkpoint id or '' for the head.
 -- Reply: nil, or {id, parent id, insertion number, checkpoint, metadata, description, fields, blobs, writes,
 --        writes of the parent (only for checkpoints of a format before 4)}.
+local later = later_format()
+if later then return later end
 local ns, id = ARGV[1], ARGV[2]
 if id == '' then
   id = redis.call('HGET', key_heads(), ns)

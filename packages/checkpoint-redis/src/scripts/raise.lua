@@ -1,4 +1,6 @@
 -- ARGV: token, nonce. Reply: {1, head id or ''} or {0, the token that stands}.
+local later = later_format()
+if later then return later end
 local held = redis.call('HMGET', key_fence(), 'token', 'nonce')
 if held[1] and (held[1] ~= ARGV[1] or held[2] ~= ARGV[2]) then
   -- Tokens stay below 2^53, so doubles compare them exactly.

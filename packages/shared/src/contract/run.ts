@@ -81,6 +81,10 @@ export const question = z.object({
 });
 export type Question = z.infer<typeof question>;
 
+/**
+ * Of runs, threads and chains as they are stored. Goes up when what an earlier release would make of a record is wrong;
+ * fields that it may pass over can be added without.
+ */
 export const RUN_RECORD_VERSION = 1;
 
 /** A run as Redis holds it. Times are milliseconds since the epoch, by the clock of Redis. */

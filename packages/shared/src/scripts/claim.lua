@@ -1,12 +1,12 @@
 -- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, crash budget, and what the caller knows of
--- the checkpoint store: its fence token, and its head ('?' when it has not looked), and '1' when the run would have the
--- worker to itself. Whoever gets no lease acknowledges the delivery and goes away. A run that was ended in place of its
--- holder is `ended` to whoever comes, with the token to raise.
+-- the checkpoint store: its fence token, and its head ('?' when it has not looked), '1' when the run would have the worker to
+-- itself, and the newest version of records it can read. Whoever gets no lease acknowledges the delivery and goes away. A
+-- run that was ended in place of its holder is `ended` to whoever comes, with the token to raise.
 
 local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local store_token, store_head, alone = tonumber(ARGV[6]), ARGV[7], ARGV[8] == '1'
 local run = key.run(run_id)
-local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread', 'kind', 'continues')
+local r = redis.call('HMGET', run, 'status', 'threadKey', 'chain', 'crashes', 'head', 'answers', 'cancel', 'tenant', 'thread', 'kind', 'continues', 'version')
 local status, thread_key, chain_id, crashes, last_head = r[1], r[2], r[3], tonumber(r[4]), r[5]
 
 if not status or TERMINAL[status] then
@@ -18,6 +18,9 @@ if head_of(thread_key) ~= run_id then
   not_ready(run_id)
   return { 'not_head' }
 end
+
+-- A later release has stored it, and has workers that know what to do with it.
+if tonumber(r[12] or 1) > tonumber(ARGV[9]) then return { 'later' } end
 
 local lease = key.lease(thread_key)
 local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce', 'alone')
