@@ -56,6 +56,7 @@ async function isOwned(
     case 'thread':
     case 'lease':
     case 'runs':
+    case 'finished':
       return expiring.has(id);
     case 'run':
     case 'events': {

@@ -180,7 +180,10 @@ describe('what was accepted reaches an end', () => {
   });
 
   it('also when it is to start later than its thread would be forgotten', async () => {
-    const brief = new RunStore(test.redis, { keys: test.keys, retention: { runsMs: 1, threadsMs: 1 } });
+    const brief = new RunStore(test.redis, {
+      keys: test.keys,
+      retention: { runsMs: 1, runsKept: 0, threadsMs: 1 },
+    });
     await accept('later', { throwaway: true, afterMs: 3600_000 }, brief);
     const partition = partitionOfThread('later');
     const { redis } = test;
@@ -225,7 +228,10 @@ it('metadata set while the thread is being deleted leaves no ghost of it', async
 });
 
 it('the list of a thread’s runs does not outgrow the runs that are kept', async () => {
-  const brief = new RunStore(test.redis, { keys: test.keys, retention: { runsMs: 1, threadsMs: 60_000 } });
+  const brief = new RunStore(test.redis, {
+    keys: test.keys,
+    retention: { runsMs: 1, runsKept: 0, threadsMs: 60_000 },
+  });
   for (let n = 0; n < 50; n++) {
     const runId = await accept('x', {}, brief);
     await finish(runId);

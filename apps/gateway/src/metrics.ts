@@ -15,7 +15,7 @@ export function registerSweeperMetrics(registry: Registry): SweeperMetrics {
       'millrace_sweeper_rung_total',
       'Runs put into the queue by the sweeper, not by who submitted them.',
     ),
-    expired: counter('millrace_sweeper_expired_threads_total', 'Unused threads whose deletion was begun.'),
+    expired: counter('millrace_sweeper_expired_threads_total', 'Unused threads that were removed.'),
     failures: counter('millrace_sweeper_failures_total', 'Rounds that broke off.'),
   };
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { raiseFence } from '@millrace/checkpoint-redis/fence';
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
+import { removeThread } from '@millrace/checkpoint-redis/removal';
 import { Catalog } from '@millrace/shared/catalog';
 import { EventHub } from '@millrace/shared/event-hub';
 import { EventReader } from '@millrace/shared/event-reader';
@@ -9,8 +10,9 @@ import type { Logger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
 import { memoryUse, type RedisConnection } from '@millrace/shared/redis';
 import type { Replication } from '@millrace/shared/replication';
-import type { Retention } from '@millrace/shared/run-moves';
+import type { Lease, Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
+import { EXPIRED_FENCE_MS } from '@millrace/shared/thread-expiry';
 import type { Redis } from 'ioredis';
 import { Capacity, type CapacityLimits, NO_LIMITS } from './capacity.ts';
 import { CatalogCache } from './catalog-cache.ts';
@@ -26,6 +28,8 @@ export interface Services {
   checkpoints: (tenant: string) => CheckpointReader;
   /** Closes a thread of the checkpoint store to every lease below the token. */
   fence: (tenant: string, thread: string, token: number) => Promise<void>;
+  /** Removes a thread's checkpoints. @returns the token that stands there when it is no lower than the lease's */
+  removeCheckpoints: (tenant: string, thread: string, lease: Lease) => Promise<number | undefined>;
   logger: Logger;
   /** Closes what was opened here; the connections, but for the subscriber's, are the caller's. */
   close: () => Promise<void>;
@@ -81,6 +85,11 @@ export function createServices(parts: ServiceParts): Services {
     fence: async (tenant, thread, token) => {
       const lease = { token, nonce: randomUUID() };
       await raiseFence(checkpointRedis, { prefix, namespace: tenant, threadId: thread }, lease);
+    },
+    removeCheckpoints: async (tenant, thread, lease) => {
+      const ref = { prefix, namespace: tenant, threadId: thread };
+      const removed = await removeThread(checkpointRedis, ref, lease, { fenceMs: EXPIRED_FENCE_MS });
+      return removed.raised ? undefined : removed.token;
     },
     logger,
     close: async () => {

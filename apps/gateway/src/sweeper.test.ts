@@ -1,3 +1,4 @@
+import { FenceError, RedisSaver, raiseFence } from '@millrace/checkpoint-redis';
 import { Registry } from '@millrace/shared/metrics';
 import { partitionOfThread } from '@millrace/shared/partition';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -55,19 +56,32 @@ it('passes on the run of a worker that is gone', async () => {
   expect(await waiting()).toEqual([`${run}-2`]);
 });
 
-it('has unused threads deleted by a worker, once', async () => {
+it('removes unused threads by itself, once, with their checkpoints', async () => {
+  const { test, services } = gateway;
   const run = await submit('old');
   await gateway.work(run, { status: 'succeeded' });
+  const ofThread = { prefix: test.keys.checkpoints(), namespace: 'default', threadId: 'old' };
+  const lease = { token: 2 ** 52, nonce: 'n' };
+  await raiseFence(test.redis, ofThread, lease);
+  const saver = new RedisSaver(test.redis, { ...ofThread, lease });
+  await saver.put(
+    { configurable: { thread_id: 'old' } },
+    { v: 4, id: 'c', ts: '', channel_values: {}, channel_versions: {}, versions_seen: {} },
+    { source: 'loop', step: 0, parents: {} },
+    {},
+  );
   await submit('new');
   await expire('old');
-  await sweeper.round({ ringAfterMs: 60_000 });
-  await sweeper.round({ ringAfterMs: 60_000 });
-  const [job = '', ...more] = await waiting();
-  expect(more).toEqual([]);
-  const deletion = await gateway.services.store.read.run('default', job.slice(0, 36));
-  expect(deletion).toMatchObject({ thread: 'old', request: { kind: 'delete_thread' } });
-  expect(await gateway.services.store.read.thread('default', 'old')).toBeUndefined();
-  expect(await gateway.services.store.read.thread('default', 'new')).toBeDefined();
+  await Promise.all([1, 2, 3].map(() => sweeper.round({ ringAfterMs: 60_000 })));
+  expect(await waiting()).toEqual([]);
+  expect(await services.store.read.thread('default', 'old')).toBeUndefined();
+  expect(await services.store.read.thread('default', 'new')).toBeDefined();
+  // What is left of it goes by itself, and refuses its last writer until then.
+  const left = await test.redis.keys(`${test.keys.prefix}:*/old*`);
+  expect(left.map((key) => key.split(':').at(-2)).sort()).toEqual(['lease', '{default/old}']);
+  for (const key of left) expect(await test.redis.pttl(key)).toBeGreaterThan(0);
+  await expect(saver.deleteThread('old')).rejects.toThrow(FenceError);
+  expect(await gateway.registry.metrics()).toContain('millrace_sweeper_expired_threads_total 1\n');
 });
 
 it('spares a thread that is in use again', async () => {

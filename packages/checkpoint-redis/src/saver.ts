@@ -19,6 +19,7 @@ import { touchThread } from './expiry.ts';
 import { assertLease, FenceError, type Lease } from './fence.ts';
 import { encodePart } from './keys.ts';
 import { deltaChannels, ownerOf } from './lineage.ts';
+import { CHUNK, FENCE_MS, REMOVE_THREAD } from './removal.ts';
 import { loadScript, type RedisClient, runScript, type Script, type ScriptArgument } from './scripts.ts';
 import { type Before, CheckpointStore, matchesMetadata, type StoredCheckpoint } from './store.ts';
 
@@ -26,10 +27,6 @@ const PUT = loadScript('put', 'guard', 'removal', 'journal');
 const PUT_WRITES = loadScript('put-writes', 'guard', 'removal', 'journal');
 const ANNOTATE = loadScript('annotate', 'guard');
 const ROLLBACK = loadScript('rollback', 'guard', 'removal');
-const REMOVE_THREAD = loadScript('remove-thread', 'guard', 'removal');
-
-/** Checkpoints removed by one script, so that no other client waits long. */
-const CHUNK = 100;
 
 export interface RedisSaverOptions {
   /** First part of every key; no braces. Default `checkpoint`. */
@@ -209,7 +206,7 @@ export class RedisSaver extends BaseCheckpointSaver {
 
   /** Removes everything of the thread except its fence, in bounded steps. */
   async deleteThread(threadId: string): Promise<void> {
-    while ((await this.#write(REMOVE_THREAD, threadId, [CHUNK])) === 1);
+    while ((await this.#write(REMOVE_THREAD, threadId, [CHUNK, FENCE_MS])) === 1);
   }
 
   /**

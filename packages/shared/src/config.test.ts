@@ -47,7 +47,11 @@ it('has a default for everything, and takes an empty variable for none', () => {
   expect(redis).toMatchObject({ prefix: 'millrace', allowEviction: false });
   expect(redis.redis.url).toBe('redis://127.0.0.1:6379');
   expect(redis.checkpointRedis).toBe(redis.redis);
-  expect(toRetention(config)).toEqual({ runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 });
+  expect(toRetention(config)).toEqual({
+    runsMs: 24 * 3600_000,
+    runsKept: 1000,
+    threadsMs: 30 * 24 * 3600_000,
+  });
 });
 
 it('reads units', () => {
@@ -59,7 +63,7 @@ it('reads units', () => {
     LOUD: 'yes',
   });
   expect(config).toMatchObject({ WAIT: 500, NAMES: ['a', 'b'], LOUD: true });
-  expect(toRetention(config)).toEqual({ runsMs: 0, threadsMs: 36 * 3600_000 });
+  expect(toRetention(config)).toEqual({ runsMs: 0, runsKept: 1000, threadsMs: 36 * 3600_000 });
 });
 
 it('tells all problems at once', () => {

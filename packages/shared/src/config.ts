@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { days, flag, hours, oneOf, optionalText, text, variable } from './config-fields.ts';
+import { days, flag, hours, oneOf, optionalText, text, variable, wholeNumber } from './config-fields.ts';
 import { DEFAULT_PREFIX } from './keys.ts';
 import { logLevels } from './logger.ts';
 import type { RedisTarget } from './redis.ts';
@@ -90,12 +90,17 @@ export function toRedis(env: z.infer<z.ZodObject<typeof redisConfig>>): RedisCon
   };
 }
 
-/** Fields of how long what is over is kept; {@link toRetention} makes values of them. */
+/** Fields of how long and how much of what is over is kept; {@link toRetention} makes values of them. */
 export const retentionConfig = {
   RUN_RETENTION_HOURS: hours(24),
+  RUNS_KEPT: wholeNumber(1000),
   THREAD_RETENTION_DAYS: days(30),
 };
 
 export function toRetention(env: z.infer<z.ZodObject<typeof retentionConfig>>): Retention {
-  return { runsMs: env.RUN_RETENTION_HOURS, threadsMs: env.THREAD_RETENTION_DAYS };
+  return {
+    runsMs: env.RUN_RETENTION_HOURS,
+    runsKept: env.RUNS_KEPT,
+    threadsMs: env.THREAD_RETENTION_DAYS,
+  };
 }

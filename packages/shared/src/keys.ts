@@ -14,6 +14,7 @@ const records = {
   mailbox: ':mailbox:',
   lease: ':lease:',
   threadRuns: ':runs:',
+  finished: ':finished:',
   idempotency: ':idem:',
   tenantOpen: ':open:',
   ended: ':ended:',

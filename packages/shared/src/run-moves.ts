@@ -111,8 +111,10 @@ export interface Finish {
 }
 
 export interface Retention {
-  /** Milliseconds that ended runs, their events and idempotency records are kept; 0 keeps. */
+  /** Milliseconds that ended runs and their events are kept, and a thread that was made for one run; 0 keeps. */
   runsMs: number;
+  /** Newest ended runs kept of each thread, however young; 0 sets no limit. */
+  runsKept: number;
   /** Milliseconds after its last use that a thread is kept; 0 keeps. */
   threadsMs: number;
 }

@@ -408,7 +408,7 @@ it('leaves no key of an ended run without an expiry, but the thread’s own', as
   for (const key of await test.scan()) {
     if ((await test.redis.pttl(key)) === -1) kept.push(key.split(':')[2] ?? '');
   }
-  expect(kept.sort()).toEqual(['expiry', 'lease', 'runs', 'thread']);
+  expect(kept.sort()).toEqual(['expiry', 'finished', 'lease', 'runs', 'thread']);
 });
 
 it('claims nothing for an unknown run', async () => {

@@ -21,6 +21,7 @@ import type {
 } from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
 import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
+import { ThreadExpiry } from './thread-expiry.ts';
 import { ThreadStore } from './thread-store.ts';
 
 const IDEMPOTENCY_MS = 24 * 3600 * 1000;
@@ -31,7 +32,8 @@ function idempotencyId(thread: string, key: string): string {
 
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
- * makes their threads, `outbox` has those that are ready, and `open` counts those that have not ended.
+ * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, and `expiry` removes
+ * unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -42,6 +44,7 @@ export class RunStore {
   readonly threads: ThreadStore;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
+  readonly expiry: ThreadExpiry;
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
   readonly #retention: Retention;
@@ -58,11 +61,16 @@ export class RunStore {
     this.read = new RunReader(redis, this.keys, this.#scripts);
     this.outbox = new Outbox(redis, this.keys, this.#scripts);
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
+    this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.#replication = options.replication;
     this.#accept = this.#replication
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit
       : this.#scripts.submit;
-    this.#retention = options.retention ?? { runsMs: 24 * 3600_000, threadsMs: 30 * 24 * 3600_000 };
+    this.#retention = options.retention ?? {
+      runsMs: 24 * 3600_000,
+      runsKept: 1000,
+      threadsMs: 30 * 24 * 3600_000,
+    };
     this.threads = new ThreadStore(this.keys, this.#scripts, this.#retention);
   }
 
@@ -86,6 +94,7 @@ export class RunStore {
       throwaway: s.throwaway ?? false,
       threadTtlMs: s.throwaway ? this.#retention.runsMs : this.#retention.threadsMs,
       retentionMs: this.#retention.runsMs,
+      runsKept: this.#retention.runsKept,
       kind: s.request.kind,
       graph: s.request.graph,
       assistant: s.request.assistantId,

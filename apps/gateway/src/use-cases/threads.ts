@@ -55,15 +55,9 @@ export async function updateThread(
  * Deletes a thread: it is gone for every reader at once, its waiting runs end, the one at work is stopped, and a
  * worker removes its data in the thread's next turn.
  *
- * @param options.unlessBusy spares a thread that has a run, so that nothing accepted is lost
- * @throws Refusal `not_found`, `thread_busy`, or `no_catalog`: without a graph there is nobody to delete it
+ * @throws Refusal `not_found`, or `no_catalog`: without a graph there is nobody to delete it
  */
-export async function deleteThread(
-  services: Services,
-  tenant: string,
-  thread: string,
-  options: { unlessBusy?: boolean } = {},
-): Promise<void> {
+export async function deleteThread(services: Services, tenant: string, thread: string): Promise<void> {
   const record = await getThread(services, tenant, thread);
   const entries = await services.catalog.list();
   const graph = typeof record.metadata.graph_id === 'string' ? record.metadata.graph_id : undefined;
@@ -75,6 +69,22 @@ export async function deleteThread(
     kind: 'delete_thread',
     thread,
     streamModes: [],
-    ...(options.unlessBusy && { multitask: 'reject' as const }),
   });
+}
+
+/**
+ * Removes a thread that was not used for its time, with all that belongs to it. No worker is needed: it has no run.
+ *
+ * @returns false when it is in use again, or another gateway removes it
+ */
+export async function expireThread(services: Services, tenant: string, thread: string): Promise<boolean> {
+  const { expiry } = services.store;
+  const nonce = randomUUID();
+  for (let standing = 0; ; ) {
+    const lease = await expiry.begin(tenant, thread, nonce, standing);
+    if (!lease) return false;
+    const higher = await services.removeCheckpoints(tenant, thread, lease);
+    if (higher === undefined) return expiry.end(tenant, thread, lease);
+    standing = higher;
+  }
 }

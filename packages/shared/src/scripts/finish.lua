@@ -33,16 +33,6 @@ elseif status == 'interrupted' then
 end
 local job = end_run(run_id, tonumber(token), status, fields, end_event)
 
-if r[6] == 'delete_thread' then
-  for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do
-    -- They have ended by now; without its record a run could never leave the set.
-    close_run(id, r[8])
-    redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
-  end
-  -- Runs accepted behind the deletion would have found the thread gone; there are none: submit refuses them.
-  redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.mailbox(thread_key))
-  redis.call('ZREM', key.expiry(), thread_key)
-  -- The fence outlives the data for as long as a forgotten writer could.
-  redis.call('EXPIRE', key.lease(thread_key), 7 * 24 * 3600)
-end
+-- Nothing was accepted behind the deletion: submit refuses it.
+if r[6] == 'delete_thread' then forget_thread(thread_key, r[8], 7 * 24 * 3600 * 1000) end
 return { 'won', job }

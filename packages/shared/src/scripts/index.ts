@@ -18,6 +18,8 @@ const names = [
   'rung',
   'open_runs',
   'publish',
+  'begin_expiry',
+  'end_expiry',
 ] as const;
 type ScriptName = (typeof names)[number];
 

@@ -70,9 +70,34 @@ local function promote(thread_key)
   return ready(head)
 end
 
--- The retention of a finished run, as its submitter's gateway has it; 0 keeps.
+-- Removes what is stored of a run; of its chain, too, when no later run is in it.
+local function forget_run(thread_key, run_id)
+  local chain_id = redis.call('HGET', key.run(run_id), 'chain')
+  if chain_id and redis.call('HGET', key.chain(chain_id), 'newestRun') == run_id then redis.call('UNLINK', key.chain(chain_id)) end
+  redis.call('UNLINK', key.run(run_id), key.events(run_id))
+  redis.call('ZREM', key.threadRuns(thread_key), run_id)
+  redis.call('ZREM', key.finished(thread_key), run_id)
+end
+
+-- What one script removes of a thread's oldest runs; more than one, so that a limit that was lowered is reached.
+local FORGET_BUDGET = 4
+
+-- Only the newest finished runs of a thread are kept, as many as its newest submit said; 0 keeps all.
+local function keep_newest(thread_key, run_id)
+  local most = tonumber(redis.call('HGET', key.thread(thread_key), 'runsKept') or '0')
+  if most <= 0 then return end
+  local finished = key.finished(thread_key)
+  redis.call('ZADD', finished, int(NOW_US), run_id)
+  local excess = math.min(redis.call('ZCARD', finished) - most, FORGET_BUDGET)
+  if excess <= 0 then return end
+  for _, id in ipairs(redis.call('ZRANGE', finished, 0, excess - 1)) do forget_run(thread_key, id) end
+end
+
+-- The retention of a finished run, as its submitter's gateway has it; 0 keeps. One that waits for answers is not finished.
 local function retain(run_id, chain_id)
-  local ms = tonumber(redis.call('HGET', key.run(run_id), 'retention') or '0')
+  local ms, kind, thread_key = unpack(redis.call('HMGET', key.run(run_id), 'retention', 'kind', 'threadKey'))
+  if kind == 'graph' then keep_newest(thread_key, run_id) end
+  ms = tonumber(ms or '0')
   if ms <= 0 then return end
   redis.call('PEXPIRE', key.run(run_id), ms)
   redis.call('PEXPIRE', key.events(run_id), ms)
@@ -167,7 +192,8 @@ local function end_run(run_id, token, status, fields, end_data)
   local lease = key.lease(thread_key)
   if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'nonce', '', 'run', '', 'deadline', 0) end
   local was_head = head_of(thread_key) == run_id
-  redis.call('LREM', key.mailbox(thread_key), 1, run_id)
+  -- From the end where it is likelier to be: who finishes is the head, and who waits is cancelled from the back.
+  redis.call('LREM', key.mailbox(thread_key), was_head and 1 or -1, run_id)
   redis.call('HSET', key.thread(thread_key), 'lastStatus', status)
   touch_thread(thread_key)
   if status ~= 'interrupted' then
@@ -241,6 +267,18 @@ local function cancel_run(run_id, action, turn)
   if holder == run_id then fence_off(run_id, thread_key, fence) end
   local job = end_run(run_id, fence, 'cancelled', {}, '{"status":"cancelled"}')
   return { 'ended', job, holder == run_id and int(fence) or '', lined_up or '' }
+end
+
+-- Removes a thread, and its runs, which have ended. The fence outlives the data for as long as a forgotten writer could.
+local function forget_thread(thread_key, tenant, fence_ms)
+  for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do
+    -- Without its record a run could never leave the set.
+    close_run(id, tenant)
+    redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
+  end
+  redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.finished(thread_key), key.mailbox(thread_key))
+  redis.call('ZREM', key.expiry(), thread_key)
+  redis.call('PEXPIRE', key.lease(thread_key), fence_ms)
 end
 
 -- Whether nobody has looked at this partition for a while: Redis was away, or every gateway.

@@ -99,6 +99,7 @@ if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end
 if e.kind == 'graph' then
   redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
   redis.call('HSET', thread, 'graph', e.graph, 'assistant', e.assistant)
+  if not e.throwaway then redis.call('HSET', thread, 'runsKept', e.runsKept) end
   -- The list forgets what has expired, a few at a time.
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(e.threadKey), 0, 2)) do
     if redis.call('EXISTS', key.run(id)) == 0 then redis.call('ZREM', key.threadRuns(e.threadKey), id) end
