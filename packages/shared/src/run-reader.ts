@@ -1,10 +1,13 @@
 import { Refusal } from './contract/error.ts';
-import { RUN_RECORD_VERSION, type RunRecord, runRecord } from './contract/run.ts';
+import { RUN_RECORD_VERSION, type RunRecord, type RunStatus, runRecord } from './contract/run.ts';
 import { type ChainRecord, chainRecord, type ThreadRecord, threadRecord } from './contract/thread.ts';
 import { type Keys, threadKey } from './keys.ts';
 import { partitionOfRun, partitionOfThread } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
 import type { Scripts } from './scripts/index.ts';
+
+/** How far a search looks back. */
+const SEARCHED_RUNS = 1000;
 
 /**
  * Looks at runs, threads and chains. What belongs to another tenant is not there.
@@ -33,18 +36,51 @@ export class RunReader {
     return runRecord.parse(decodeRun(fields));
   }
 
-  /** A thread's runs, newest first, without those that were rolled back. */
+  /**
+   * A thread's runs, newest first, without those that were rolled back.
+   *
+   * @param page.where only runs of which this is true; looked for among the newest {@link SEARCHED_RUNS}, by these fields
+   *   alone, since a run's request can be large
+   */
   async runsOfThread(
     tenant: string,
     thread: string,
-    page: { limit: number; offset: number },
+    page: {
+      limit: number;
+      offset: number;
+      where?: (run: Pick<RunRecord, 'status' | 'error'>) => boolean;
+    },
   ): Promise<RunRecord[]> {
-    const key = this.#keys.threadRuns(this.#keys.root(partitionOfThread(thread)), threadKey(tenant, thread));
-    const ids = await this.#redis.zrevrangebyscore(key, '+inf', 0, 'LIMIT', page.offset, page.limit);
+    const { limit, offset, where } = page;
+    const root = this.#keys.root(partitionOfThread(thread));
+    const key = this.#keys.threadRuns(root, threadKey(tenant, thread));
+    const ids = where
+      ? (await this.#search(root, key, where)).slice(offset, offset + limit)
+      : await this.#newest(key, offset, limit);
     const runs = await Promise.all(ids.map((id) => this.run(tenant, id)));
     const expired = ids.filter((_, i) => !runs[i]);
     if (expired.length > 0) await this.#redis.zrem(key, ...expired);
     return runs.filter((run) => run !== undefined);
+  }
+
+  /** Those that were rolled back have a score below 0. */
+  #newest(key: string, offset: number, limit: number): Promise<string[]> {
+    return this.#redis.zrevrangebyscore(key, '+inf', 0, 'LIMIT', offset, limit);
+  }
+
+  async #search(
+    root: string,
+    key: string,
+    where: (run: Pick<RunRecord, 'status' | 'error'>) => boolean,
+  ): Promise<string[]> {
+    const ids = await this.#newest(key, 0, SEARCHED_RUNS);
+    const found = await Promise.all(
+      ids.map(async (id) => {
+        const [status, error] = await this.#redis.hmget(this.#keys.run(root, id), 'status', 'error');
+        return status && where({ status: status as RunStatus, error: error ? JSON.parse(error) : undefined });
+      }),
+    );
+    return ids.filter((_, i) => found[i]);
   }
 
   /** @returns undefined when there is none, it is being deleted, or it is another tenant's. */

@@ -27,9 +27,6 @@ const cancelQuery = z.object({
   action: z.enum(['interrupt', 'rollback']).default('interrupt'),
 });
 
-/** How far a list looks back for runs of one status. */
-const SEARCHED_RUNS = 1000;
-
 /** Runs, as the LangGraph Agent Server serves them. */
 export function runRoutes(services: Services, options: { drain: AbortSignal }): Hono<HttpEnv> {
   const { drain } = options;
@@ -66,12 +63,11 @@ export function runRoutes(services: Services, options: { drain: AbortSignal }): 
     const { limit, offset, status } = readQuery(c, listQuery);
     const tenant = c.get('tenant');
     await getThread(services, tenant, thread);
-    const runs =
-      status === undefined
-        ? await listRuns(services, tenant, thread, { limit, offset })
-        : (await listRuns(services, tenant, thread, { limit: SEARCHED_RUNS, offset: 0 }))
-            .filter((run) => wireStatus(run) === status)
-            .slice(offset, offset + limit);
+    const runs = await listRuns(services, tenant, thread, {
+      limit,
+      offset,
+      ...(status !== undefined && { where: (run) => wireStatus(run) === status }),
+    });
     return c.json(runs.map((run) => pick(toWireRun(run), c.req.queries('select'))));
   });
 

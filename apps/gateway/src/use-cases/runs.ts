@@ -104,7 +104,7 @@ export function listRuns(
   services: Services,
   tenant: string,
   thread: string,
-  page: { limit: number; offset: number },
+  page: Parameters<Services['store']['read']['runsOfThread']>[2],
 ): Promise<RunRecord[]> {
   return services.store.read.runsOfThread(tenant, thread, page);
 }
