@@ -15,8 +15,7 @@ export interface Listener {
 }
 
 /**
- * @param options.stallMs how long a client may leave what was sent to it unread before its connection is cut; none of
- *   it is taken by the network then, and it waits in memory
+ * @param options.stallMs how long a client may leave unread what waits for it here before its connection is cut
  * @throws Error of the operating system when the address cannot be had
  */
 export async function listen(
