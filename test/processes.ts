@@ -13,6 +13,8 @@ export interface AppProcess {
   log: string[];
   /** Resolves when it has ended, to its exit code, or null after a signal. */
   exited: Promise<number | null>;
+  /** Resolves when a line of its log has this text. */
+  logged: (text: string) => Promise<void>;
   /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
   /** Sends a signal. */
@@ -36,6 +38,7 @@ export async function startProcess(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log: string[] = [];
+  const watchers = new Set<() => void>();
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
   const failed = (code: number | null): never => {
     throw new Error(`${app} ended with ${code}:\n${log.join('\n')}`);
@@ -45,6 +48,7 @@ export async function startProcess(
       if (!stream) continue;
       createInterface(stream).on('line', (line) => {
         log.push(line);
+        for (const watcher of watchers) watcher();
         const url = readyUrl(line);
         if (url) resolve(url);
       });
@@ -60,6 +64,16 @@ export async function startProcess(
     url,
     log,
     exited,
+    logged: (text) =>
+      new Promise((resolve) => {
+        const watcher = () => {
+          if (!log.some((line) => line.includes(text))) return;
+          watchers.delete(watcher);
+          resolve();
+        };
+        watchers.add(watcher);
+        watcher();
+      }),
     signal: (signal) => void child.kill(signal),
     end: (signal) => {
       child.kill(signal);

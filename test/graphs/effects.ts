@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
 import { AIMessage, type BaseMessage } from '@langchain/core/messages';
 import { tool } from '@langchain/core/tools';
 import {
@@ -5,6 +7,7 @@ import {
   END,
   entrypoint,
   getConfig,
+  interrupt,
   type LangGraphRunnableConfig,
   MessagesAnnotation,
   START,
@@ -15,6 +18,9 @@ import { ToolNode } from '@langchain/langgraph/prebuilt';
 import { z } from 'zod';
 
 /** Graphs whose nodes and tools have effects outside: each is a post to the ledger, with its idempotency key. */
+
+/** A file for whose appearance this process stands still. */
+const { BLOCK_UNTIL: blockUntil } = process.env;
 
 type Config = LangGraphRunnableConfig;
 
@@ -37,33 +43,66 @@ const notify = tool(
   { name: 'notify', description: 'Tells somebody.', schema: z.object({ to: z.string() }) },
 );
 
-/** Asks for the tool calls that the input names, as a model would, and is done when it has their results. */
-function model(calls: (text: string) => { name: string; args: Record<string, unknown> }[]) {
-  return ({ messages }: { messages: BaseMessage[] }) => {
-    const last = messages.at(-1);
-    if (last?.getType() === 'tool') return { messages: [new AIMessage('done')] };
-    const tool_calls = calls(String(last?.content)).map((call, i) => ({
-      ...call,
-      id: `call-${messages.length}-${i}`,
-      type: 'tool_call' as const,
-    }));
-    return { messages: [new AIMessage({ content: '', tool_calls })] };
-  };
+const pay = tool(
+  async ({ to }: { to: string }, config: Config) => {
+    // At once: what a worker does that will be stopped in a moment.
+    if (blockUntil) appendFileSync(`${blockUntil}.paid`, to);
+    await post(`pay ${to}`, config);
+    if (to === 'nobody') throw new Error('there is nobody');
+    return `paid ${to}`;
+  },
+  {
+    name: 'pay',
+    description: 'Pays somebody.',
+    schema: z.object({ to: z.string() }),
+    metadata: { repeatable: false },
+  },
+);
+
+/** Asks for the tool calls that the input names, as `pay ann, notify bob`, and is done when it has their results. */
+async function model({ messages }: { messages: BaseMessage[] }, config: Config) {
+  const last = messages.at(-1);
+  if (last?.getType() === 'tool') {
+    await post('done', config);
+    return { messages: [new AIMessage('done')] };
+  }
+  const tool_calls = String(last?.content)
+    .split(', ')
+    .map((call, i) => {
+      const [name = '', to = ''] = call.split(' ');
+      return { name, args: { to }, id: `call-${messages.length}-${i}`, type: 'tool_call' as const };
+    });
+  return { messages: [new AIMessage({ content: '', tool_calls })] };
 }
 
 const hasCalls = ({ messages }: { messages: BaseMessage[] }) =>
   (messages.at(-1) as AIMessage | undefined)?.tool_calls?.length ? 'tools' : END;
 
-/** Two calls of one task, side by side. */
-export const agent = new StateGraph(MessagesAnnotation)
-  .addNode(
-    'model',
-    model(() => ['ann', 'bob'].map((to) => ({ name: 'notify', args: { to } }))),
-  )
-  .addNode('tools', new ToolNode([notify]))
+const builder = new StateGraph(MessagesAnnotation)
+  .addNode('model', model)
+  .addNode('tools', new ToolNode([notify, pay]))
   .addEdge(START, 'model')
   .addConditionalEdges('model', hasCalls)
   .addEdge('tools', 'model');
+
+/** All calls are one task. */
+export const agent = builder.compile();
+
+/** Somebody must say yes before its tools are called. */
+export const approved = builder.compile({ interruptBefore: ['tools'] });
+
+/** An agent that is a node, and one that a node calls. */
+export const nested = new StateGraph(MessagesAnnotation)
+  .addNode('outer', agent)
+  .addEdge(START, 'outer')
+  .addEdge('outer', END);
+export const called = new StateGraph(MessagesAnnotation)
+  .addNode('outer', async ({ messages }, config) => {
+    const result = await agent.invoke({ messages }, config);
+    return { messages: result.messages };
+  })
+  .addEdge(START, 'outer')
+  .addEdge('outer', END);
 
 const State = Annotation.Root({ text: Annotation<string> });
 const posts = (step: string) => async (_: unknown, config: Config) => {
@@ -93,3 +132,15 @@ export const functional = entrypoint('functional', async (_: unknown, config: Co
   await post('entry', config);
   return { answer: `${await write('one')} ${await write('two')}` };
 });
+
+/** Pays in a plain node, between two questions. */
+export const asking = new StateGraph(State)
+  .addNode('node', async (_, config: Config) => {
+    const to = interrupt('whom?');
+    await post('before', config);
+    if (blockUntil) spawnSync('sh', ['-c', 'until [ -e "$0" ]; do sleep 0.05; done', blockUntil]);
+    const paid = await pay.invoke({ to }, config);
+    return { text: `${paid}, ${interrupt('satisfied?')}` };
+  })
+  .addEdge(START, 'node')
+  .addEdge('node', END);

@@ -39,6 +39,8 @@ export function withoutInvoking(resume: Resumption): AttemptResult | undefined {
     }
     case 'stale':
       return failed('invalid_input', 'The question this answers is no longer open.');
+    case 'moved':
+      return failed('invalid_input', 'The thread has moved on; send a new message to go on from there.');
     default:
       return undefined;
   }

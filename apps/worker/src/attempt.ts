@@ -7,9 +7,10 @@ import type { Claim } from '@millrace/shared/run-moves';
  * - `cancelled`: somebody asked for it
  * - `timeout`: the run's time is used up
  * - `drain`: this worker is leaving; the run goes on elsewhere
+ * - `asks`: a person must be asked before it goes on
  * - `refused`: Redis takes no writes for now; the run goes on later
  */
-export type StopReason = 'lost' | 'cancelled' | 'timeout' | 'drain' | 'refused';
+export type StopReason = 'lost' | 'cancelled' | 'timeout' | 'drain' | 'asks' | 'refused';
 
 /** What the drain of a worker needs of LangGraph's `RunControl`: stop after the step at work. */
 export interface Drainable {

@@ -7,16 +7,16 @@ import { type AttemptResult, afterError, failed, parked, withoutInvoking } from 
 import { EffectGuard } from './effect-guard.ts';
 import { EventWriter } from './event-writer.ts';
 import { graphConfig, graphInput } from './graph-call.ts';
-import { History } from './history.ts';
+import { describeCheckpoint, History } from './history.ts';
 import type { ExecutableGraph } from './loader/executable-graph.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { isHeldInside, openQuestions } from './questions.ts';
 import { type Resumption, resumption } from './resume-rule.ts';
 import { readHead, standingOf } from './standing.ts';
-import { StoredCheckpoints } from './stored-checkpoints.ts';
 import { stranded } from './stranded.ts';
 import { eventData, eventName, graphModes } from './stream-modes.ts';
 import { unfinishedMessages } from './unfinished-messages.ts';
+import { askAbout, settleEffects } from './unknown-effects.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** Executes a run's graph for one attempt, as the resume rule says, and streams what it does. */
@@ -34,7 +34,7 @@ export async function execute(
     runId,
     metadata: { revision: loaded.revision },
   });
-  const guard = new EffectGuard(new StoredCheckpoints(saver));
+  const guard = new EffectGuard(worker.store.effects, attempt, saver);
   const events = new EventWriter(worker.store, attempt);
   const history = new History(saver, thread, (checkpointId) => {
     if (checkpointId !== head) attempt.progressed();
@@ -55,9 +55,13 @@ export async function execute(
       throw error;
     });
     if (began === 'lost') return { result: 'lost' };
-    const early = stuck ?? withoutInvoking(resume) ?? (await withoutItsOrigin(saver, thread, resume));
+    const early =
+      stuck ??
+      (await settleEffects(worker.store, saver, claim)) ??
+      withoutInvoking(resume) ??
+      (await withoutItsOrigin(saver, thread, resume));
     if (early) {
-      await events.flush();
+      await Promise.all([describeHead(graph, saver, thread), events.flush()]);
       return early;
     }
     await invoke(
@@ -75,11 +79,15 @@ export async function execute(
     await events.flush();
     // A reason to stop that came after the last step has nothing left to stop.
     if (attempt.stopReason === 'lost') return { result: 'lost' };
+    if (attempt.stopReason === 'asks') return askAbout(guard.unknown);
     return { result: 'end', end: await endOf(graph, saver, thread, history) };
   } catch (error) {
     await events.flush().catch(() => undefined);
     await history.close().catch(() => undefined);
-    const outcome = afterError(attempt, error, limitMs, history.last?.checkpointId);
+    const outcome =
+      attempt.stopReason === 'asks'
+        ? askAbout(guard.unknown)
+        : afterError(attempt, error, limitMs, history.last?.checkpointId);
     const told = outcome.result === 'end' ? outcome.end.status : outcome.result;
     worker.logger.info(
       { runId, attempt: claim.attempt, outcome: told, err: error },
@@ -145,6 +153,12 @@ async function withoutItsOrigin(
     configurable: { thread_id: thread, checkpoint_ns: '', checkpoint_id: from },
   });
   return origin ? undefined : failed('invalid_input', `The checkpoint ${from} is no longer kept.`);
+}
+
+/** For readers without graph code: whoever stored it may have died before it could. */
+async function describeHead(graph: ExecutableGraph, saver: RedisSaver, thread: string): Promise<void> {
+  const standing = await standingOf(graph, saver, thread);
+  if (standing) await describeCheckpoint(saver, thread, standing);
 }
 
 /** The first event of an attempt; from the second on, also what of the stream so far is void, and what stands. */

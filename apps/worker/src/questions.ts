@@ -38,9 +38,9 @@ export async function openQuestions(
   return questions;
 }
 
-/** Going on answers all breakpoints of a step, so beside one no question can be answered alone. */
+/** What lets a step go on lets all of it, so beside a question about that no other can be answered alone. */
 export function onlyTogether(questions: Question[]): boolean {
-  return questions.length > 1 && questions.some((one) => one.kind === 'breakpoint');
+  return questions.length > 1 && questions.some((one) => one.kind !== 'interrupt');
 }
 
 /** One for the step: it goes on as a whole, so half a yes would let the other half pass. */
@@ -54,7 +54,7 @@ function breakpoint(checkpointId: string, nodes: string[], held: PendingTask[]):
 }
 
 /** The same for the same question however often it is computed, and never for another. */
-function questionId(checkpointId: string, interruptId: string, answersHeld: number): string {
+export function questionId(checkpointId: string, interruptId: string, answersHeld: number): string {
   return createHash('sha256')
     .update(JSON.stringify([checkpointId, interruptId, answersHeld]))
     .digest('base64url')

@@ -21,7 +21,9 @@ export type Resumption =
   /** The next step has nodes that this graph has not. */
   | { go: 'stranded'; standing: Standing }
   /** The question was open when the answer was accepted, and is no more. */
-  | { go: 'stale' };
+  | { go: 'stale' }
+  /** The run whose work it goes on with is no longer what the thread is at. */
+  | { go: 'moved' };
 
 /**
  * Decides from the head checkpoint alone, so that it does not matter where a former attempt died.
@@ -35,12 +37,16 @@ export async function resumption(
   claim: Claim,
 ): Promise<Resumption> {
   const { request, thread, runId } = claim;
+  const { goesOn } = request;
+  const base = goesOn?.base ?? claim.base;
   // No attempt has begun, so the head cannot be this run's.
-  const head = claim.base === undefined ? undefined : await readHead(saver, thread);
-  if (!head || writerOf(head) !== runId) return fromBase(graph, saver, claim);
+  const head = base === undefined ? undefined : await readHead(saver, thread);
+  const own = [runId, ...(goesOn?.runs ?? [])];
+  const isOwn = head && own.includes(writerOf(head) ?? '');
+  if (goesOn && base !== undefined && !isOwn && (head?.checkpoint.id ?? '') !== base) return { go: 'moved' };
 
-  const standing = await standingOf(graph, saver, thread);
-  if (!standing) return fromBase(graph, saver, claim);
+  const standing = isOwn ? await standingOf(graph, saver, thread) : undefined;
+  if (!standing) return fromBase(graph, saver, claim, base);
   if (standing.missing.length > 0) return { go: 'stranded', standing };
   if (standing.through) return { go: 'done', standing };
   // All that the step had to do is stored, and nobody can be asked about what is done. LangGraph stores the step, and stops at
@@ -56,8 +62,12 @@ export async function resumption(
 }
 
 /** The run has written no checkpoint yet. */
-async function fromBase(graph: ExecutableGraph, saver: RedisSaver, claim: Claim): Promise<Resumption> {
-  const { request, thread, base } = claim;
+async function fromBase(
+  graph: ExecutableGraph,
+  saver: RedisSaver,
+  { request, thread }: Claim,
+  base: string | undefined,
+): Promise<Resumption> {
   const { checkpointId: from } = request;
   if (!request.answers && (request.input !== null || request.command)) return { go: 'start', from };
   const standing = await standingOf(graph, saver, thread, request.answers ? undefined : from);

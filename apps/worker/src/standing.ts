@@ -37,6 +37,8 @@ export interface Standing {
   values: Record<string, unknown>;
   /** Nothing comes after the head: the graph is at its end. */
   through: boolean;
+  /** All tasks of the next step. */
+  tasks: { id: string; name: string }[];
   /**
    * Tasks of the next step without a stored result. Empty at the end, and also where all results are stored and the step
    * itself is not.
@@ -85,9 +87,6 @@ async function standingIn(
     graph.getState(reading),
     head.parentConfig ? saver.getTuple(head.parentConfig) : undefined,
   ]);
-  const done = new Set(
-    (head.pendingWrites ?? []).filter(([, channel]) => !NOT_RESULTS.has(channel)).map(([task]) => task),
-  );
   const subgraphs = new Map<string, ExecutableGraph>();
   for await (const [name, subgraph] of graph.getSubgraphsAsync())
     subgraphs.set(name, subgraph as ExecutableGraph);
@@ -99,7 +98,7 @@ async function standingIn(
   };
   const pending = await Promise.all(
     state.tasks
-      .filter((task) => !done.has(task.id))
+      .filter((task) => !hasResult(head, task.id))
       .map(async ({ id, name, interrupts }) => ({
         id,
         name: String(name),
@@ -120,9 +119,15 @@ async function standingIn(
     step: head.metadata?.step ?? -1,
     values: asRecord(state.values),
     through: state.tasks.length === 0,
+    tasks: state.tasks.map(({ id, name }) => ({ id, name: String(name) })),
     pending,
     finished: parent ? finishedBetween(parent, head) : [],
   };
+}
+
+/** Whether a task of the checkpoint's next step has its result stored. */
+export function hasResult({ pendingWrites = [] }: CheckpointTuple, task: string): boolean {
+  return pendingWrites.some(([writer, channel]) => writer === task && !NOT_RESULTS.has(channel));
 }
 
 export function writerOf(head: CheckpointTuple): string | undefined {

@@ -1,3 +1,4 @@
+import type { Effect } from './contract/effect.ts';
 import type { RunError } from './contract/error.ts';
 import type { JsonObject } from './contract/json.ts';
 import type { EndStatus, MultitaskStrategy, Question, RunRequest } from './contract/run.ts';
@@ -67,6 +68,8 @@ export interface Claim {
   startedAt: number;
   /** For a `rollback`: the run to take back. */
   target: string | undefined;
+  /** Calls of tools that must not be repeated, of the step that the chain's runs did last. */
+  effects: Effect[];
 }
 
 export type ClaimResult =

@@ -1,5 +1,6 @@
 import type { EndEvent, NewEvent } from './contract/event.ts';
 import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
+import { Effects, parseEffects } from './effects.ts';
 import { groupBy } from './group-by.ts';
 import { Keys, threadKey } from './keys.ts';
 import { OpenRuns } from './open-runs.ts';
@@ -32,8 +33,8 @@ function idempotencyId(thread: string, key: string): string {
 
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
- * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, and `expiry` removes
- * unused threads.
+ * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `effects` are what their
+ * tools did, and `expiry` removes unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -44,6 +45,7 @@ export class RunStore {
   readonly threads: ThreadStore;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
+  readonly effects: Effects;
   readonly expiry: ThreadExpiry;
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
@@ -61,6 +63,7 @@ export class RunStore {
     this.read = new RunReader(redis, this.keys, this.#scripts);
     this.outbox = new Outbox(redis, this.keys, this.#scripts);
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
+    this.effects = new Effects(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.#replication = options.replication;
     this.#accept = this.#replication
@@ -83,6 +86,7 @@ export class RunStore {
   async submit(s: Submission): Promise<SubmitResult> {
     const partition = partitionOfThread(s.thread);
     const key = threadKey(s.tenant, s.thread);
+    const answered = s.request.decisions ?? s.request.answers;
     const envelope = {
       version: RUN_RECORD_VERSION,
       run: newRunId(partition),
@@ -102,7 +106,7 @@ export class RunStore {
       multitask: s.multitask,
       afterMs: s.afterMs,
       chain: s.chain,
-      answers: s.request.answers && Object.keys(s.request.answers),
+      answers: answered && Object.keys(answered),
       continues: isContinuation(s.request),
       idempotencyKey: s.idempotency && idempotencyId(key, s.idempotency.key),
       bodyHash: s.idempotency?.bodyHash,
@@ -160,21 +164,8 @@ export class RunStore {
     if (reply[0] !== 'claimed') {
       return { outcome: reply[0] as 'over' | 'not_head' | 'leased' | 'last_try' | 'later' };
     }
-    const [
-      ,
-      token,
-      attempt,
-      chain,
-      tenant,
-      thread,
-      base,
-      request,
-      usedMs,
-      createdAt,
-      startedAt,
-      baseStep,
-      target,
-    ] = reply as [string, ...(string | null)[]];
+    const [, token, attempt, chain, tenant, thread, ...known] = reply as [string, ...(string | null)[]];
+    const [base, request, usedMs, createdAt, startedAt, baseStep, target, effects] = known;
     return {
       outcome: 'claimed',
       lease: { token: Number(token), nonce: by.nonce },
@@ -190,6 +181,7 @@ export class RunStore {
       startedAt: Number(startedAt),
       baseStep: baseStep == null || baseStep === '' ? undefined : Number(baseStep),
       target: target ?? undefined,
+      effects: parseEffects(effects),
     };
   }
 
@@ -388,6 +380,6 @@ function toJob(reply: string[] | undefined): Job | undefined {
 
 /** Goes on from where the thread stands, with nothing new to say. */
 function isContinuation(request: RunRequest): boolean {
-  const { kind, input, answers, command, checkpointId } = request;
-  return kind === 'graph' && input === null && !answers && !command && checkpointId === undefined;
+  const { kind, input, answers, command, checkpointId, goesOn } = request;
+  return kind === 'graph' && input === null && !answers && !command && !goesOn && checkpointId === undefined;
 }

@@ -1,5 +1,5 @@
 import type { Refusal } from '@millrace/shared/contract/error';
-import { type Question, type RunRecord, runStatuses } from '@millrace/shared/contract/run';
+import { type Question, questionKinds, type RunRecord, runStatuses } from '@millrace/shared/contract/run';
 import { toWireJson } from '@millrace/shared/wire-json';
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
@@ -23,7 +23,7 @@ export const runOutput = z.object({
     .array(
       z.object({
         id: z.string(),
-        kind: z.enum(['interrupt', 'breakpoint']),
+        kind: z.enum(questionKinds),
         node: z.string(),
         value: z.unknown().optional().describe('What is asked'),
       }),

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { readJson } from '../http/body.ts';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
+import { getHead } from '../use-cases/state.ts';
 import { createThread, deleteThread, getThread, updateThread } from '../use-cases/threads.ts';
 import { object, threadId } from '../wire/fields.ts';
 import { jsonText } from '../wire/json-response.ts';
@@ -77,7 +78,7 @@ export function threadRoutes(services: Services, options: { drain: AbortSignal }
 }
 
 async function answerThread(c: Context<HttpEnv>, services: Services, record: ThreadRecord) {
-  const head = await services.checkpoints(record.tenant).head(record.id);
+  const head = await getHead(services, record);
   return jsonText(c, threadText(record, head), head && !head.described ? STATE_BEHIND : {});
 }
 

@@ -1,5 +1,6 @@
 import type { CheckpointView } from '@millrace/checkpoint-redis/reader';
 import { Refusal } from '@millrace/shared/contract/error';
+import type { ThreadRecord } from '@millrace/shared/contract/thread';
 import type { Services } from '../services.ts';
 import { getThread } from './threads.ts';
 
@@ -10,11 +11,35 @@ export async function getState(
   thread: string,
   at: { checkpointId?: string | undefined; checkpointNs?: string | undefined } = {},
 ): Promise<CheckpointView | undefined> {
-  await getThread(services, tenant, thread);
-  return services.checkpoints(tenant).get(thread, {
+  const record = await getThread(services, tenant, thread);
+  const view = await services.checkpoints(tenant).get(thread, {
     ...(at.checkpointId !== undefined && { checkpointId: at.checkpointId }),
     ...(at.checkpointNs !== undefined && { checkpointNs: at.checkpointNs }),
   });
+  return at.checkpointNs ? view : withEffects(services, record, view);
+}
+
+/** A thread's newest state: its values, and what it asks. */
+export async function getHead(services: Services, record: ThreadRecord): Promise<CheckpointView | undefined> {
+  return withEffects(services, record, await services.checkpoints(record.tenant).head(record.id));
+}
+
+/** Shows questions about effects where LangGraph's interrupts are: no checkpoint has them. */
+async function withEffects(
+  services: Services,
+  { tenant, parked }: ThreadRecord,
+  view: CheckpointView | undefined,
+): Promise<CheckpointView | undefined> {
+  if (!view || parked === undefined) return view;
+  const chain = await services.store.read.chain(tenant, parked);
+  const effects = (chain?.questions ?? []).filter((one) => one.task !== undefined);
+  if (effects.length === 0) return view;
+  const tasks = view.tasks.map((task) => {
+    const asked = effects.filter((one) => one.task === task.id);
+    const interrupts = [...task.interrupts, ...asked.map(({ id, value }) => ({ id, value }))];
+    return asked.length === 0 ? task : { ...task, interrupts };
+  });
+  return { ...view, tasks };
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Submission } from '@millrace/shared/run-moves';
 import type { Services } from '../services.ts';
 import { admit } from './admit.ts';
 import { type Answers, keyAnswers } from './answers.ts';
+import { workOf } from './go-on.ts';
 import { hashOf, idempotencyConflict } from './idempotency.ts';
 import { ring } from './ring.ts';
 import type { RunOrder } from './run-order.ts';
@@ -42,7 +43,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
       field: 'after_seconds',
     });
   }
-  const request = toRequest(order, graph, answers);
+  const request = await decided(services, order.tenant, toRequest(order, graph, answers), answers);
   const admission = await admit(services, order.tenant, request, order.batch);
   const submission: Submission = {
     tenant: order.tenant,
@@ -123,6 +124,26 @@ async function closeToTheGone(
 /** A retry that names no thread must find the one its first try made. */
 function newThreadId(order: RunOrder): string {
   return order.idempotency ? derivedThreadId(order.tenant, order.idempotency.key) : randomUUID();
+}
+
+/** An answer about effects lets the run that asks go on, with what that one was given. */
+async function decided(
+  services: Services,
+  tenant: string,
+  request: RunRequest,
+  answers: Answers | undefined,
+): Promise<RunRequest> {
+  if (!answers?.effects) return request;
+  const { decisions, asked } = answers.effects;
+  const run = await services.store.read.run(tenant, asked);
+  // Gone since: the store will find the answer stale.
+  if (!run) return request;
+  const { config, context, interruptBefore, interruptAfter } = run.request;
+  return { config, context, interruptBefore, interruptAfter, ...defined(request), ...workOf(run), decisions };
+}
+
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as T;
 }
 
 function toRequest(order: RunOrder, graph: CatalogEntry, answers: Answers | undefined): RunRequest {

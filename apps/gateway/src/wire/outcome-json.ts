@@ -24,7 +24,7 @@ export function outcomeText(run: RunRecord, outcome: RunOutcome): string {
   }
   if (run.status !== 'interrupted') return toWireJson(outcome.values ?? {});
   const interrupts = outcome.questions
-    .filter((one) => one.kind === 'interrupt')
-    .map((one) => ({ id: one.interruptId, value: one.value }));
+    .filter((one) => one.kind !== 'breakpoint')
+    .map((one) => ({ id: one.interruptId ?? one.id, value: one.value }));
   return toWireJson({ ...outcome.values, __interrupt__: interrupts });
 }

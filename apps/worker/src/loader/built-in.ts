@@ -5,11 +5,13 @@ import { AGENT_DESCRIPTION, makeAgent } from '../graphs/agent.ts';
 import { toExecutable } from './executable-graph.ts';
 import { ownLangGraph } from './langgraph-copy.ts';
 import { type LoadedGraph, makeLoadedGraph } from './loaded-graph.ts';
+import { mendTools } from './tool-copies.ts';
 
 /** The graphs a worker has when it is given no `langgraph.json`: `agent`, with the given model. */
 export async function builtInGraphs(model: BaseChatModel): Promise<LoadedGraph[]> {
   const graph = await toExecutable(makeAgent(model));
   if (graph === undefined) throw new Error('createAgent gave no graph.');
+  await mendTools();
   return [
     await makeLoadedGraph({
       name: 'agent',

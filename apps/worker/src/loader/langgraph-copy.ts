@@ -1,9 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import * as own from '@langchain/langgraph';
 import type { ExecutableGraph } from './executable-graph.ts';
+import { findPackage, importEsm, loadedCjs } from './package-copy.ts';
 
 /**
  * The parts of LangGraph that must come from the same copy as the graph they are used with. LangGraph recognises its
@@ -21,14 +18,6 @@ export interface LangGraphCopy {
   version: string;
 }
 
-interface Package {
-  directory: string;
-  version: string;
-  /** Absolute paths of its two builds. */
-  esm: string | undefined;
-  cjs: string | undefined;
-}
-
 const NAME = '@langchain/langgraph';
 
 /**
@@ -37,19 +26,19 @@ const NAME = '@langchain/langgraph';
  * @param file absolute path of the module that exports the graph.
  */
 export async function langGraphOf(graph: ExecutableGraph, file: string): Promise<LangGraphCopy> {
-  const found = await findPackage(file);
+  const found = await findPackage(NAME, file);
   if (!made(own, graph) && found !== undefined) {
-    for (const load of [() => loadedCjs(found), () => importEsm(found)]) {
+    for (const load of [() => loadedCjs<LangGraph>(found), () => importEsm<LangGraph>(found)]) {
       const candidate = await load();
       if (candidate !== undefined && made(candidate, graph)) return toCopy(candidate, found.version);
     }
   }
-  return toCopy(own, (await findPackage(import.meta.filename))?.version ?? 'unknown');
+  return toCopy(own, (await findPackage(NAME, import.meta.filename))?.version ?? 'unknown');
 }
 
 /** The worker's own copy. */
 export async function ownLangGraph(): Promise<LangGraphCopy> {
-  return toCopy(own, (await findPackage(import.meta.filename))?.version ?? 'unknown');
+  return toCopy(own, (await findPackage(NAME, import.meta.filename))?.version ?? 'unknown');
 }
 
 type LangGraph = typeof own;
@@ -71,59 +60,4 @@ function made(library: LangGraph, graph: ExecutableGraph): boolean {
     Object.getPrototypeOf(library.CompiledStateGraph ?? null) ?? null,
   );
   return typeof Pregel === 'function' && graph instanceof Pregel;
-}
-
-async function findPackage(file: string): Promise<Package | undefined> {
-  const require = createRequire(file);
-  // A project may get it through `langchain` only, which under pnpm hides it from the project itself.
-  for (const from of [require, requireOf(require, 'langchain/package.json')]) {
-    const path = from && resolve(from, `${NAME}/package.json`);
-    if (path === undefined) continue;
-    const { version, exports } = JSON.parse(await readFile(path, 'utf8')) as {
-      version: string;
-      exports?: Record<string, { import?: unknown; require?: unknown }>;
-    };
-    const directory = dirname(path);
-    const entry = exports?.['.'];
-    return {
-      directory,
-      version,
-      esm: target(directory, entry?.import),
-      cjs: target(directory, entry?.require),
-    };
-  }
-  return undefined;
-}
-
-function requireOf(require: NodeJS.Require, id: string): NodeJS.Require | undefined {
-  const path = resolve(require, id);
-  return path === undefined ? undefined : createRequire(path);
-}
-
-function resolve(require: NodeJS.Require, id: string): string | undefined {
-  try {
-    return require.resolve(id);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A condition's target in package.json: a path, or `{types, default}`. */
-function target(directory: string, condition: unknown): string | undefined {
-  const path =
-    typeof condition === 'object' && condition !== null && 'default' in condition
-      ? condition.default
-      : condition;
-  return typeof path === 'string' ? join(directory, path) : undefined;
-}
-
-/** The CommonJS build, if the user's code has loaded it already; loading it only to look would double the memory. */
-function loadedCjs({ cjs }: Package): LangGraph | undefined {
-  if (cjs === undefined) return undefined;
-  const require = createRequire(cjs);
-  return require.cache[cjs] === undefined ? undefined : (require(cjs) as LangGraph);
-}
-
-async function importEsm({ esm }: Package): Promise<LangGraph | undefined> {
-  return esm === undefined ? undefined : ((await import(pathToFileURL(esm).href)) as LangGraph);
 }

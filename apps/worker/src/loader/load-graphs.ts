@@ -6,6 +6,7 @@ import { type GraphSpec, readGraphConfig } from './graph-config.ts';
 import { type GraphFault, GraphLoadError } from './graph-fault.ts';
 import { langGraphOf } from './langgraph-copy.ts';
 import { type LoadedGraph, makeLoadedGraph } from './loaded-graph.ts';
+import { mendTools } from './tool-copies.ts';
 import { ensureTypeScript } from './typescript.ts';
 
 /** How to load. */
@@ -64,6 +65,7 @@ async function loadGraph(spec: GraphSpec): Promise<LoadedGraph> {
       `run npm install @langchain/langgraph@^1.4.12 in ${dirname(spec.file)}`,
     );
   }
+  await mendTools(spec.file);
   const { name, description, queue } = spec;
   return makeLoadedGraph({ name, description, queue, graph, factory, langgraph, source });
 }

@@ -10,6 +10,7 @@ import { z } from 'zod';
  * - `invalid_input`: the graph does not take this input
  * - `graph_changed`: the loaded graph cannot continue from this checkpoint
  * - `crash_budget`: the worker died at the same checkpoint too often
+ * - `unknown_effect`: a tool that must not be repeated may have done its work, and a person gave the run up
  */
 export const runErrorCodes = [
   'graph_error',
@@ -19,6 +20,7 @@ export const runErrorCodes = [
   'invalid_input',
   'graph_changed',
   'crash_budget',
+  'unknown_effect',
 ] as const;
 
 export const runError = z.object({

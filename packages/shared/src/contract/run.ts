@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { effectAnswer } from './effect.ts';
 import { runError } from './error.ts';
 import { json, jsonObject } from './json.ts';
 import { streamModes } from './stream-mode.ts';
@@ -40,6 +41,17 @@ export const runRequest = z.object({
   answers: z.record(z.string(), json).optional(),
   /** LangGraph's interrupt id → answer, for the questions of `answers` that are interrupts. */
   resume: z.record(z.string(), json).optional(),
+  /** Question id → answer, for questions about effects. The rest of the request is then that of the run that asked. */
+  decisions: z.record(z.string(), effectAnswer).optional(),
+  /** The work of another run that this one goes on with, as its next attempt would. */
+  goesOn: z
+    .object({
+      /** Whose checkpoints count as this run's own, oldest first. */
+      runs: z.array(z.string()),
+      /** The checkpoint the first of them started from; empty when there was none, absent when none ever began. */
+      base: z.string().optional(),
+    })
+    .optional(),
   config: z
     .object({
       configurable: jsonObject.optional(),
@@ -67,16 +79,25 @@ export const runRequest = z.object({
 });
 export type RunRequest = z.infer<typeof runRequest>;
 
+/**
+ * - `interrupt`: a node called `interrupt()`
+ * - `breakpoint`: may it go on?
+ * - `unknown_effect`: nobody knows whether a tool that must not be repeated has done its work
+ */
+export const questionKinds = ['interrupt', 'breakpoint', 'unknown_effect'] as const;
+
 /** One thing a parked run asks. */
 export const question = z.object({
   /** Never given to another question. */
   id: z.string(),
-  kind: z.enum(['interrupt', 'breakpoint']),
-  /** The node that asks, or before or after which the breakpoint stands. */
+  kind: z.enum(questionKinds),
+  /** The node that asks, that called the tool, or before or after which the breakpoint stands. */
   node: z.string(),
   /** LangGraph's own id of the interrupt; it can come back when a node asks twice. */
   interruptId: z.string().optional(),
-  /** What the node handed to `interrupt()`. */
+  /** LangGraph's id of the task, for an unknown effect: there is no interrupt that would name it. */
+  task: z.string().optional(),
+  /** What the node handed to `interrupt()`, or what is known of the effect. */
   value: json.optional(),
 });
 export type Question = z.infer<typeof question>;

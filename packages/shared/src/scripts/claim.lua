@@ -81,4 +81,5 @@ redis.call('HSETNX', run, 'startedAt', NOW_MS)
 redis.call('HSET', run, 'status', 'running', 'updatedAt', NOW_MS)
 local attempt = redis.call('HINCRBY', run, 'attempt', again and 0 or 1)
 local known = redis.call('HMGET', run, 'base', 'request', 'usedMs', 'createdAt', 'startedAt', 'baseStep', 'target')
-return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 7) }
+known[8] = redis.call('HGET', key.chain(chain_id), 'effects')
+return { 'claimed', int(token), attempt, chain_id, r[8], r[9], unpack(known, 1, 8) }

@@ -20,6 +20,8 @@ const names = [
   'publish',
   'begin_expiry',
   'end_expiry',
+  'begin_effect',
+  'note_effect',
 ] as const;
 type ScriptName = (typeof names)[number];
 
