@@ -44,7 +44,7 @@ it('a thousand clients that vanish leave nothing behind, and their runs end', {
   expect(perClient).toBeLessThan(4_000);
 });
 
-it('clients that never read cost little, and are cut', { timeout: 120_000 }, async () => {
+it('clients that never read cost little, and are cut', { timeout: 240_000 }, async () => {
   // More than the buffers of most connections take, in events that are large.
   const response = await fetch(`${gateway.url}/threads/flood/runs/wait`, {
     method: 'POST',

@@ -33,7 +33,7 @@ async function untilGone(path: string): Promise<void> {
   while ((await send('GET', path)).status !== 404) await sleep(50);
 }
 
-it('a question is kept for as long as its thread is, and no longer', { timeout: 90_000 }, async () => {
+it('a question is kept for as long as its thread is, and no longer', { timeout: 240_000 }, async () => {
   const client = new LoadClient(fleet);
   const asked = await client.submit('ask', 'asks', 'x');
   const forgotten = await client.submit('ask', 'forgotten', 'x');
