@@ -144,3 +144,18 @@ export const asking = new StateGraph(State)
   })
   .addEdge(START, 'node')
   .addEdge('node', END);
+
+/** Its second step ends the process, for as long as the environment says so. */
+export const deadly = new StateGraph(MessagesAnnotation)
+  .addNode('a', async (_, config: Config) => {
+    await post('a', config);
+    return { messages: [new AIMessage('a')] };
+  })
+  .addNode('b', async (_, config: Config) => {
+    await post('b', config);
+    if (process.env.DEADLY) process.kill(process.pid, 'SIGKILL');
+    return { messages: [new AIMessage('b')] };
+  })
+  .addEdge(START, 'a')
+  .addEdge('a', 'b')
+  .addEdge('b', END);

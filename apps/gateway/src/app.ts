@@ -15,6 +15,7 @@ import { httpMetrics } from './middleware/http-metrics.ts';
 import { requestId } from './middleware/request-id.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { assistantRoutes } from './routes/assistants.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { messageRoutes } from './routes/message.ts';
 import { runRoutes } from './routes/runs.ts';
 import { infoRoutes, opsRoutes, probePaths, type Readiness } from './routes/system.ts';
@@ -72,6 +73,7 @@ function faces(services: Services, { config, readiness }: AppOptions): Hono<Http
     assistantRoutes(services, { drain }),
     threadRoutes(services, { drain }),
     runRoutes(services, { drain }),
+    deadLetterRoutes(services),
     mcpRoutes(services, { drain, waitMs, maxBodyBytes }),
   ];
 }

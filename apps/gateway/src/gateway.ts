@@ -15,7 +15,7 @@ import { Replication } from '@millrace/shared/replication';
 import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
-import { registerCapacityMetrics, registerSweeperMetrics } from './metrics.ts';
+import { registerCapacityMetrics, registerDeadLetterMetrics, registerSweeperMetrics } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
@@ -81,6 +81,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   const registry = new Registry();
   registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });
   registerCapacityMetrics(registry, services.capacity);
+  registerDeadLetterMetrics(registry, store.dead);
   const readiness = { connected: false, drain: drain.signal };
   const app = createApp(services, { config, registry, readiness });
   const ops = await startOps(config, logger, life, { registry, readiness });

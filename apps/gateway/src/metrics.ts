@@ -1,3 +1,4 @@
+import type { DeadLetters } from '@millrace/shared/dead-letters';
 import type { Registry } from '@millrace/shared/metrics';
 import { Counter, Gauge } from 'prom-client';
 import type { Capacity, Load } from './capacity.ts';
@@ -18,6 +19,20 @@ export function registerSweeperMetrics(registry: Registry): SweeperMetrics {
     expired: counter('millrace_sweeper_expired_threads_total', 'Unused threads that were removed.'),
     failures: counter('millrace_sweeper_failures_total', 'Rounds that broke off.'),
   };
+}
+
+/** Absent while Redis cannot be read. */
+export function registerDeadLetterMetrics(registry: Registry, dead: DeadLetters): void {
+  new Gauge({
+    name: 'millrace_dead_letters',
+    help: 'Runs that failed for a reason that is not their own, and were not run again.',
+    registers: [registry],
+    async collect() {
+      const count = await dead.count().catch(() => undefined);
+      if (count === undefined) this.remove();
+      else this.set(count);
+    },
+  });
 }
 
 /** Gauges of what is at hand, absent while Redis cannot be read, and what was refused for it. */

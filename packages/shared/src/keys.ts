@@ -17,6 +17,7 @@ const records = {
   finished: ':finished:',
   idempotency: ':idem:',
   tenantOpen: ':open:',
+  tenantDead: ':dead:',
   ended: ':ended:',
 } as const;
 
@@ -29,6 +30,7 @@ const indexes = {
   swept: ':swept',
   open: ':open',
   openBytes: ':open-bytes',
+  dead: ':dead',
 } as const;
 
 export const DEFAULT_PREFIX = 'millrace';
@@ -77,6 +79,11 @@ export class Keys {
   /** The runs of one tenant that have not ended. */
   tenantOpen(root: string, tenant: string): string {
     return root + records.tenantOpen + tenant;
+  }
+
+  /** The runs of one tenant that failed for no reason of their own. */
+  tenantDead(root: string, tenant: string): string {
+    return root + records.tenantDead + tenant;
   }
 
   /** Prefix of everything BullMQ stores. */

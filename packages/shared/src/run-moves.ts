@@ -31,6 +31,8 @@ export interface Submission {
   afterMs?: number;
   /** The chain whose questions `request.answers` answers; the thread's parked one when absent. */
   chain?: string;
+  /** A dead run whose work this one goes on with, in its chain; once, however often it is submitted. */
+  rerun?: string;
   idempotency?: { key: string; bodyHash: string };
 }
 
@@ -44,8 +46,11 @@ export type SubmitResult =
       fence: number | undefined;
     }
   | {
-      /** `incomplete`: the open questions can only be answered together. */
-      outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' | 'incomplete';
+      /**
+       * `incomplete`: the open questions can only be answered together. `moved`: the thread has had other runs since the
+       * one to be run again.
+       */
+      outcome: 'conflict' | 'no_thread' | 'busy' | 'stale' | 'incomplete' | 'moved';
     };
 
 export interface Claim {

@@ -1,5 +1,6 @@
 import type { EndEvent, NewEvent } from './contract/event.ts';
 import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { Effects, parseEffects } from './effects.ts';
 import { groupBy } from './group-by.ts';
 import { Keys, threadKey } from './keys.ts';
@@ -33,8 +34,8 @@ function idempotencyId(thread: string, key: string): string {
 
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
- * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `effects` are what their
- * tools did, and `expiry` removes unused threads.
+ * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `dead` has those that may
+ * be run again, `effects` are what their tools did, and `expiry` removes unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -45,6 +46,7 @@ export class RunStore {
   readonly threads: ThreadStore;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
+  readonly dead: DeadLetters;
   readonly effects: Effects;
   readonly expiry: ThreadExpiry;
   readonly #redis: RedisConnection;
@@ -65,6 +67,7 @@ export class RunStore {
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
     this.effects = new Effects(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
+    this.dead = new DeadLetters(redis, this.keys, this.#scripts, this.read);
     this.#replication = options.replication;
     this.#accept = this.#replication
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit
@@ -86,7 +89,7 @@ export class RunStore {
   async submit(s: Submission): Promise<SubmitResult> {
     const partition = partitionOfThread(s.thread);
     const key = threadKey(s.tenant, s.thread);
-    const answered = s.request.decisions ?? s.request.answers;
+    const answered = s.rerun === undefined ? (s.request.decisions ?? s.request.answers) : undefined;
     const envelope = {
       version: RUN_RECORD_VERSION,
       run: newRunId(partition),
@@ -106,6 +109,7 @@ export class RunStore {
       multitask: s.multitask,
       afterMs: s.afterMs,
       chain: s.chain,
+      rerun: s.rerun,
       answers: answered && Object.keys(answered),
       continues: isContinuation(s.request),
       idempotencyKey: s.idempotency && idempotencyId(key, s.idempotency.key),

@@ -3,9 +3,9 @@ import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { Refusal } from '@millrace/shared/contract/error';
 import type { RunRequest } from '@millrace/shared/contract/run';
 import { derivedThreadId } from '@millrace/shared/partition';
-import type { Submission } from '@millrace/shared/run-moves';
+import type { Submission, SubmitResult } from '@millrace/shared/run-moves';
 import type { Services } from '../services.ts';
-import { admit } from './admit.ts';
+import { admit, type Batch } from './admit.ts';
 import { type Answers, keyAnswers } from './answers.ts';
 import { workOf } from './go-on.ts';
 import { hashOf, idempotencyConflict } from './idempotency.ts';
@@ -44,7 +44,6 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     });
   }
   const request = await decided(services, order.tenant, toRequest(order, graph, answers), answers);
-  const admission = await admit(services, order.tenant, request, order.batch);
   const submission: Submission = {
     tenant: order.tenant,
     thread,
@@ -58,26 +57,9 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     ...(order.chain !== undefined && { chain: order.chain }),
     ...(idempotency && { idempotency }),
   };
-  const result = await services.store.submit(submission).catch((error: unknown) => {
-    // Stored or not: the next reading shows it.
-    admission?.settle(true);
-    throw error;
-  });
-  admission?.settle(result.outcome === 'accepted' && !result.repeated);
+  const result = await accept(services, submission, order.batch);
   switch (result.outcome) {
     case 'accepted':
-      services.logger.info(
-        {
-          runId: result.runId,
-          thread,
-          tenant: order.tenant,
-          requestId: order.requestId,
-          repeated: result.repeated,
-        },
-        'run accepted',
-      );
-      if (result.fence !== undefined) await closeToTheGone(services, order.tenant, thread, result.fence);
-      await ring(services, result.job);
       return { runId: result.runId, thread, graph, repeated: result.repeated };
     case 'conflict':
       throw idempotencyConflict();
@@ -95,6 +77,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
         'These questions can only be answered together; give an answer for each, by its id',
         { field: 'command.resume' },
       );
+    case 'moved':
     case 'stale':
       throw new Refusal(
         'stale',
@@ -102,6 +85,34 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
         { field: 'command.resume' },
       );
   }
+}
+
+/**
+/**
+ * Submits while there is room, and rings.
+ *
+ * @throws Refusal `too_many_runs`, `overloaded`
+ */
+export async function accept(
+  services: Services,
+  submission: Submission,
+  batch?: Batch,
+): Promise<SubmitResult> {
+  const { tenant, thread, request } = submission;
+  const admission = await admit(services, tenant, request, batch);
+  const result = await services.store.submit(submission).catch((error: unknown) => {
+    // Stored or not: the next reading shows it.
+    admission?.settle(true);
+    throw error;
+  });
+  admission?.settle(result.outcome === 'accepted' && !result.repeated);
+  if (result.outcome === 'accepted') {
+    const { runId, repeated, fence } = result;
+    services.logger.info({ runId, thread, tenant, requestId: request.requestId, repeated }, 'run accepted');
+    if (fence !== undefined) await closeToTheGone(services, tenant, thread, fence);
+    await ring(services, result.job);
+  }
+  return result;
 }
 
 /**

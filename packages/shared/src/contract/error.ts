@@ -48,6 +48,8 @@ export const refusalCodes = {
   thread_busy: 409,
   /** The thread exists, and the caller asked for a new one. */
   thread_exists: 409,
+  /** The thread has gone on since, from where the request wants to. */
+  thread_moved: 409,
   /** The question was answered, superseded, or never asked. */
   stale: 409,
   /** Several questions are open, and the answer does not say which it is for. */

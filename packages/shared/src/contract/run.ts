@@ -134,6 +134,8 @@ export const runRecord = z.object({
   answer: z.string().optional(),
   error: runError.optional(),
   questions: z.array(question).optional(),
+  /** The run that goes on with this one's work. */
+  rerun: z.string().optional(),
   /** Somebody asked the run to stop. */
   cancelRequested: z.boolean(),
   /** It has ended, and what it had written is taken back: shown only to who knows its id. */

@@ -37,6 +37,9 @@ local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
 -- The lease names this run still: its holder went without handing back. Whether it got anywhere before is for the
 -- head checkpoint to say.
 local died = l[2] == run_id and not again
+-- A deletion that is given up would leave a thread that can neither be used nor deleted, a rollback one that is half taken
+-- back. Neither calls a graph.
+local removes = r[10] == 'delete_thread' or r[10] == 'rollback'
 if died then
   if store_head == '?' then return { 'look', r[8], r[9] } end
   if last_head and last_head ~= store_head then crashes = 0 end
@@ -47,9 +50,7 @@ if died then
     fence_off(run_id, thread_key, token)
     return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
   end
-  -- A deletion that is given up would leave a thread that can neither be used nor deleted, a rollback one that is half
-  -- taken back.
-  if crashes > budget and r[10] ~= 'delete_thread' and r[10] ~= 'rollback' then
+  if crashes > budget and not removes then
     local err = '{"code":"crash_budget","message":"The worker died ' .. crashes ..
       ' times at the same checkpoint; the run is not tried again."}'
     fence_off(run_id, thread_key, token)
@@ -59,7 +60,7 @@ if died then
 end
 
 -- The last try shows who it is, and harms nobody else.
-if crashes >= budget and crashes > 0 and not alone then return { 'last_try' } end
+if crashes >= budget and crashes > 0 and not alone and not removes then return { 'last_try' } end
 if died then redis.call('HSET', run, 'crashes', crashes, 'head', store_head) end
 
 -- Accepted when nothing was asked. Going on now would answer what the run before it asks.

@@ -22,6 +22,7 @@ const names = [
   'end_expiry',
   'begin_effect',
   'note_effect',
+  'dead_letters',
 ] as const;
 type ScriptName = (typeof names)[number];
 

@@ -70,9 +70,16 @@ local function promote(thread_key)
   return ready(head)
 end
 
+-- Takes a run off the lists of those that may be run again.
+local function unbury(run_id, tenant)
+  redis.call('ZREM', key.dead(), run_id)
+  redis.call('ZREM', key.tenantDead(tenant), run_id)
+end
+
 -- Removes what is stored of a run; of its chain, too, when no later run is in it.
 local function forget_run(thread_key, run_id)
-  local chain_id = redis.call('HGET', key.run(run_id), 'chain')
+  local chain_id, tenant = unpack(redis.call('HMGET', key.run(run_id), 'chain', 'tenant'))
+  if tenant then unbury(run_id, tenant) end
   if chain_id and redis.call('HGET', key.chain(chain_id), 'newestRun') == run_id then redis.call('UNLINK', key.chain(chain_id)) end
   redis.call('UNLINK', key.run(run_id), key.events(run_id))
   redis.call('ZREM', key.threadRuns(thread_key), run_id)
@@ -178,6 +185,23 @@ local function line_up_rollback(run_id, turn)
   if redis.call('LINSERT', key.mailbox(r[4]), 'AFTER', run_id, turn) <= 0 then redis.call('LPUSH', key.mailbox(r[4]), turn) end
 end
 
+-- Why runs fail through no fault of their own (see dead-letters.ts), and how many a list of them keeps.
+local DEAD = { crash_budget = true, graph_changed = true }
+local DEAD_MOST = 1000
+
+-- `fields`: what the end writes, names and values. A list lives as long as the run that entered it last.
+local function bury(run_id, tenant, fields)
+  local err
+  for i = 1, #fields, 2 do if fields[i] == 'error' then err = cjson.decode(fields[i + 1]) end end
+  local kind, retention = unpack(redis.call('HMGET', key.run(run_id), 'kind', 'retention'))
+  if not err or not DEAD[err.code] or kind ~= 'graph' then return end
+  for _, list in ipairs({ key.dead(), key.tenantDead(tenant) }) do
+    redis.call('ZADD', list, NOW_MS, run_id)
+    redis.call('ZREMRANGEBYRANK', list, 0, -DEAD_MOST - 1)
+    if tonumber(retention or '0') > 0 then redis.call('PEXPIRE', list, retention) else redis.call('PERSIST', list) end
+  end
+end
+
 -- Ends a run: status, the one `end` event, out of the mailbox, next in line. The lease, if this run holds it,
 -- is given up: an empty nonce is nobody's, the token stays so that it can only grow.
 local function end_run(run_id, token, status, fields, end_data)
@@ -188,6 +212,7 @@ local function end_run(run_id, token, status, fields, end_data)
   redis.call('ZREM', key.leases(), run_id)
   redis.call('ZREM', key.due(), run_id)
   close_run(run_id, tenant)
+  if status == 'failed' then bury(run_id, tenant, fields) end
   not_ready(run_id)
   local lease = key.lease(thread_key)
   if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'nonce', '', 'run', '', 'deadline', 0) end
@@ -274,6 +299,7 @@ local function forget_thread(thread_key, tenant, fence_ms)
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(thread_key), 0, -1)) do
     -- Without its record a run could never leave the set.
     close_run(id, tenant)
+    unbury(id, tenant)
     redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
   end
   redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.finished(thread_key), key.mailbox(thread_key))

@@ -26,6 +26,10 @@ local exists = redis.call('EXISTS', thread) == 1
 if not exists and not e.createThread then return { 'no_thread' } end
 if exists and redis.call('HGET', thread, 'deleting') then return { 'no_thread' } end
 
+-- The run to be run again has been: that is the one.
+local again = e.rerun and redis.call('HGET', key.run(e.rerun), 'rerun')
+if again then return { 'accepted', again, {}, 'repeated' } end
+
 local chain_id = e.run
 local parked = redis.call('HGET', thread, 'parked')
 
@@ -46,6 +50,13 @@ if e.answers then
   if next(open) and redis.call('HGET', chain, 'whole') == '1' then return { 'incomplete' } end
 elseif redis.call('LLEN', mailbox) > 0 and e.multitask == 'reject' then
   return { 'busy' }
+end
+
+if e.rerun then
+  -- Its checkpoint is no place to go on from once another run has been there, or waits to be.
+  local newest = redis.call('ZREVRANGE', key.threadRuns(e.threadKey), 0, 0)[1]
+  if newest ~= e.rerun or redis.call('LLEN', mailbox) > 0 then return { 'moved' } end
+  chain_id = redis.call('HGET', key.run(e.rerun), 'chain')
 end
 
 if not exists then
@@ -104,6 +115,10 @@ if e.kind == 'graph' then
   for _, id in ipairs(redis.call('ZRANGE', key.threadRuns(e.threadKey), 0, 2)) do
     if redis.call('EXISTS', key.run(id)) == 0 then redis.call('ZREM', key.threadRuns(e.threadKey), id) end
   end
+end
+if e.rerun then
+  redis.call('HSET', key.run(e.rerun), 'rerun', e.run)
+  unbury(e.rerun, e.tenant)
 end
 if e.idempotencyKey then
   redis.call('HSET', key.idempotency(e.idempotencyKey), 'run', e.run, 'hash', e.bodyHash)
