@@ -19,14 +19,14 @@ it('one is alone when the others have left, and nobody comes in until it leaves'
   company.enter();
   company.enter();
   wait('a');
-  expect([company.enter(), company.isAwaited]).toEqual([false, true]);
+  expect([company.enter(), company.isCrowded]).toEqual([false, true]);
   company.leave();
   await settled();
   expect(door).toEqual(['shut']);
   company.leave();
   await settled();
   expect(door).toEqual(['shut', 'a: true']);
-  expect([company.enter(), company.isAwaited]).toEqual([false, false]);
+  expect([company.enter(), company.isCrowded]).toEqual([false, false]);
   company.leave();
   expect(door).toEqual(['shut', 'a: true', 'open']);
   expect(company.enter()).toBe(true);

@@ -16,9 +16,9 @@ export class Company {
     this.#door = door;
   }
 
-  /** Whether somebody waits to be alone: those at work are to make room. */
-  get isAwaited(): boolean {
-    return this.#line.length > 0;
+  /** Whether those at work are to make room for somebody who waits to be alone. */
+  get isCrowded(): boolean {
+    return !this.#alone && this.#line.length > 0;
   }
 
   /** @returns false while somebody is alone, or waits for it: the run is for another worker */
@@ -39,7 +39,7 @@ export class Company {
     if (this.#ending) return false;
     this.#present -= 1;
     const turn = new Promise<boolean>((resolve) => this.#line.push(resolve));
-    this.#door.shut();
+    if (this.isCrowded) this.#door.shut();
     this.#next();
     return turn;
   }
@@ -48,7 +48,7 @@ export class Company {
   share(): void {
     if (!this.#alone) return;
     this.#alone = false;
-    if (this.isAwaited) this.#door.shut();
+    if (this.isCrowded) this.#door.shut();
     this.#next();
   }
 
@@ -62,13 +62,13 @@ export class Company {
   }
 
   #isShut(): boolean {
-    return this.#alone || this.isAwaited;
+    return this.#alone || this.isCrowded;
   }
 
   #next(): void {
     if (!this.#isShut()) {
       if (!this.#ending) this.#door.open();
-    } else if (!this.#alone && this.#present === 0) {
+    } else if (this.isCrowded && this.#present === 0) {
       this.#alone = true;
       this.#present = 1;
       this.#line.shift()?.(true);

@@ -16,9 +16,10 @@ export function missingNodes(graph: ExecutableGraph, { checkpoint }: CheckpointT
   const missing = new Set<string>();
   for (const [channel, value] of Object.entries(checkpoint.channel_values)) {
     if (channel === SENDS) {
-      for (const { node } of value as { node: string }[]) if (!(node in graph.nodes)) missing.add(node);
+      for (const { node } of value as { node: string }[])
+        if (!Object.hasOwn(graph.nodes, node)) missing.add(node);
     }
-    if (channel in graph.channels) continue;
+    if (Object.hasOwn(graph.channels, channel)) continue;
     const [, called] = BRANCH.exec(channel) ?? [];
     if (called !== undefined) missing.add(called);
     const [, others, waiting] = JOIN.exec(channel) ?? [];

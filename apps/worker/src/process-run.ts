@@ -14,13 +14,13 @@ import type { WorkerContext } from './worker-context.ts';
  * Takes one delivery of a run as far as it goes: to its end, back to the queue, or nowhere, when the run is over or
  * somebody else's.
  *
- * @returns `later` when this worker cannot take it now: the delivery is to be made again
+ * @returns `not_now` when this worker cannot take it now: the delivery is to be made again
  */
-export async function processRun(worker: WorkerContext, runId: string): Promise<'done' | 'later'> {
-  if (!worker.company.enter()) return 'later';
+export async function processRun(worker: WorkerContext, runId: string): Promise<'done' | 'not_now'> {
+  if (!worker.company.enter()) return 'not_now';
   try {
     const claimed = await claimRun(worker, runId);
-    if (claimed === 'later') return 'later';
+    if (claimed === 'not_now') return 'not_now';
     if (claimed) await attemptRun(worker, claimed);
     return 'done';
   } finally {
@@ -39,7 +39,7 @@ async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Pr
   const { requestId } = request;
   const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
-  if (worker.company.isAwaited) attempt.drain();
+  if (worker.company.isCrowded) attempt.drain();
   try {
     const outcome = await carryOut(worker, attempt, head);
     await conclude(worker, attempt, outcome);
@@ -53,7 +53,7 @@ async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Pr
 }
 
 /** Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take. */
-async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed | 'later' | undefined> {
+async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed | 'not_now' | undefined> {
   const { store, checkpointRedis, checkpointPrefix: prefix, limits } = worker;
   const by = {
     worker: worker.name,
@@ -67,7 +67,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
     const claim = await store.claim(runId, by, known, alone);
     if (claim.outcome === 'last_try') {
       alone = await worker.company.alone();
-      if (!alone) return 'later';
+      if (!alone) return 'not_now';
       known = { token: 0 };
       continue;
     }
@@ -86,7 +86,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
       await raiseFence(checkpointRedis, ended, { token: claim.token, nonce: by.nonce });
       await worker.doorbell.ring([claim.job]);
     }
-    if (claim.outcome === 'later') return 'later';
+    if (claim.outcome === 'later') return 'not_now';
     if (claim.outcome !== 'claimed') return undefined;
     const attempt = new Attempt(claim, () => worker.company.share());
     // Before the store is asked: it may keep us waiting for longer than a lease lasts.

@@ -138,7 +138,7 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
     async (job) => {
       try {
         const taken = await processRun(worker, job.data.runId);
-        if (taken === 'later') await worker.store.outbox.ringAgain({ id: job.id ?? '', queue });
+        if (taken === 'not_now') await worker.store.outbox.ringAgain({ id: job.id ?? '', queue });
       } catch (error) {
         // Nothing was claimed, or the lease runs out: the run must be found again, and soon.
         await worker.store.outbox.ringAgain({ id: job.id ?? '', queue }).catch(() => undefined);

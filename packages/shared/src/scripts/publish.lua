@@ -12,7 +12,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', served, '-inf', NOW_MS - FORGE
   redis.call('ZREM', served, name)
 end
 
-local function came(name) return tonumber(redis.call('HGET', since, name)) end
+local function came(name) return tonumber(redis.call('HGET', since, name) or '0') end
 
 for i = 4, #ARGV, 3 do
   local graph, name = ARGV[i], ARGV[i] .. '@' .. ARGV[i + 1]
