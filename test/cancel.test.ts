@@ -216,6 +216,18 @@ describe('a run that is rolled back', () => {
     expect(await app.sdk.threads.get(thread)).toMatchObject({ values: { text: 'edited' } });
   });
 
+  it('was a fork: the thread goes on from where it stood', async () => {
+    const thread = await newThread();
+    await wait(thread, 'chain', input('x'));
+    const before = await everything(thread);
+    const [, , early] = before.history as { checkpoint: { checkpoint_id: string } }[];
+    const run = await atWork(thread, 'chain', 'c', { input: null, checkpoint: early?.checkpoint });
+    await app.sdk.runs.cancel(thread, run, true, 'rollback');
+    expect(await everything(thread)).toEqual(before);
+    await wait(thread, 'echo', input('y'));
+    expect(await logOf(thread)).toEqual(['a:x', 'b:x', 'c:x', 'echo:y']);
+  });
+
   it('goes with its questions when it is parked', async () => {
     const thread = await newThread();
     await wait(thread, 'echo', input('one'));
