@@ -88,14 +88,13 @@ it('rollback: the others have never been, and the newest begins where they did',
 
 it('rollback again and again: only the last has been', async () => {
   const { thread, create, log, listed } = await busy();
-  const runs = await Promise.all(
-    Array.from({ length: 8 }, (_, i) => create(i % 2 ? 'echo' : 'chain', `${i}`, 'rollback')),
-  );
+  // None gets past the step that is held before all are in.
+  const runs = await Promise.all(Array.from({ length: 8 }, (_, i) => create('chain', `${i}`, 'rollback')));
   app.ledger.release('b');
   const ended = await Promise.all(runs.map((run) => app.client.end(run.run_id)));
   const last = ended.findIndex((run) => run.status === 'succeeded');
   expect(ended.filter((run) => run.status === 'succeeded')).toHaveLength(1);
-  const wanted = last % 2 ? [`echo:${last}`] : ['a', 'b', 'c'].map((step) => `${step}:${last}`);
+  const wanted = ['a', 'b', 'c'].map((step) => `${step}:${last}`);
   expect(await log()).toEqual(['echo:past', ...wanted]);
   expect((await listed()).map(([, status]) => status)).toEqual(['success', 'success']);
   expect(await app.sdk.threads.get(thread)).toMatchObject({ status: 'idle' });
