@@ -300,6 +300,14 @@ describe('a tool that must not be repeated', () => {
     expect(ledger.count('pay ann')).toBe(2);
   });
 
+  it('may ask something itself, and goes on with the answer', async () => {
+    const asked = await client.run('agent', { input: says('confirm ann'), ...configured() });
+    expect(asked.questions).toMatchObject([{ kind: 'interrupt', value: 'pay ann?' }]);
+    expect((await answer(asked, 'yes')).status).toBe('succeeded');
+    expect(await toolResults(asked)).toEqual([['success', 'paid ann, yes']]);
+    expect(ledger.count('pay ann')).toBe(1);
+  });
+
   it('is asked about when its worker left without it', async () => {
     ledger.hold('pay ann');
     const { runId } = await client.submit('agent', { input: says('pay ann'), ...configured() });

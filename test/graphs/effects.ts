@@ -59,6 +59,20 @@ const pay = tool(
   },
 );
 
+const confirm = tool(
+  async ({ to }: { to: string }, config: Config) => {
+    const sure = interrupt(`pay ${to}?`);
+    await post(`pay ${to}`, config);
+    return `paid ${to}, ${sure}`;
+  },
+  {
+    name: 'confirm',
+    description: 'Pays somebody when a person says so.',
+    schema: z.object({ to: z.string() }),
+    metadata: { repeatable: false },
+  },
+);
+
 /** Asks for the tool calls that the input names, as `pay ann, notify bob`, and is done when it has their results. */
 async function model({ messages }: { messages: BaseMessage[] }, config: Config) {
   const last = messages.at(-1);
@@ -80,7 +94,7 @@ const hasCalls = ({ messages }: { messages: BaseMessage[] }) =>
 
 const builder = new StateGraph(MessagesAnnotation)
   .addNode('model', model)
-  .addNode('tools', new ToolNode([notify, pay]))
+  .addNode('tools', new ToolNode([notify, pay, confirm]))
   .addEdge(START, 'model')
   .addConditionalEdges('model', hasCalls)
   .addEdge('tools', 'model');

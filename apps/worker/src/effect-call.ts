@@ -6,7 +6,7 @@ import type { StoredCheckpoints } from './stored-checkpoints.ts';
 const ARGS_SHOWN = 2_000;
 
 /** A tool's call as LangChain tells of it before it begins. */
-export interface ToolStart {
+interface ToolStart {
   /** JSON text. */
   args: string;
   tool: string;

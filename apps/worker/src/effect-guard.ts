@@ -3,7 +3,7 @@ import type { RedisSaver } from '@millrace/checkpoint-redis';
 import type { Effect } from '@millrace/shared/contract/effect';
 import type { BeginResult, Effects } from '@millrace/shared/effects';
 import type { Attempt, StopReason } from './attempt.ts';
-import { EffectCalls, mustNotRepeat, type ToolStart } from './effect-call.ts';
+import { EffectCalls, mustNotRepeat } from './effect-call.ts';
 import { KnownResult } from './loader/known-result.ts';
 import { StoredCheckpoints } from './stored-checkpoints.ts';
 
@@ -11,7 +11,7 @@ type ChainStart = Parameters<NonNullable<BaseCallbackHandler['handleChainStart']
 type StartOfTool = Parameters<NonNullable<BaseCallbackHandler['handleToolStart']>>;
 
 /** Larger results are not kept for a second attempt; a person is asked instead. */
-const OUTPUT_BYTES = 256 * 1024;
+const OUTPUT_BYTES = 64 * 1024;
 
 /**
  * Stands before the tasks and tools of an attempt: LangChain waits for it, and what it throws keeps them from starting.
@@ -50,8 +50,7 @@ export class EffectGuard extends BaseCallbackHandler {
     ...[tool, args, id, , , metadata = {}, name, toolCallId]: StartOfTool
   ): Promise<void> {
     if (!mustNotRepeat(metadata)) return;
-    const started = { args, tool: name ?? tool.id.at(-1) ?? 'tool', toolCallId, metadata };
-    const call = this.#calls.of(started satisfies ToolStart);
+    const call = this.#calls.of({ args, tool: name ?? tool.id.at(-1) ?? 'tool', toolCallId, metadata });
     if (!call) return;
     if (this.#attempt.stopReason) throw stopped(this.#attempt.stopReason);
     await this.#checkpoints.settled();
@@ -61,6 +60,8 @@ export class EffectGuard extends BaseCallbackHandler {
       throw error;
     });
     await this.#heed(known);
+    // Whatever came meanwhile, the attempt's lease with it.
+    if (this.#attempt.stopReason) throw stopped(this.#attempt.stopReason);
     this.#working.set(id, call.id);
   }
 
@@ -68,6 +69,8 @@ export class EffectGuard extends BaseCallbackHandler {
     const call = this.#working.get(id);
     if (call === undefined) return;
     this.#working.delete(id);
+    // A command of LangGraph would not come back as the same one.
+    if (typeof output === 'object' && output !== null && 'lg_name' in output) return;
     const [type, bytes] = await this.#saver.serde.dumpsTyped(output);
     if (bytes.length > OUTPUT_BYTES) return;
     const text = JSON.stringify([type, Buffer.from(bytes).toString('base64')]);
@@ -79,8 +82,14 @@ export class EffectGuard extends BaseCallbackHandler {
     if (noted === 'lost') this.#attempt.stop('lost');
   }
 
-  override handleToolError(_: unknown, id: string): void {
+  override async handleToolError(error: unknown, id: string): Promise<void> {
+    const call = this.#working.get(id);
     this.#working.delete(id);
+    if (call === undefined || !asksItself(error)) return;
+    const { runId, claim } = this.#attempt;
+    // With the answer LangGraph calls it again, from its beginning.
+    const again = [{ id: call, decision: 'repeat' as const }];
+    await this.#effects.decide(runId, claim.lease, again).catch(() => undefined);
   }
 
   async #heed(known: BeginResult): Promise<void> {
@@ -110,6 +119,11 @@ export class EffectGuard extends BaseCallbackHandler {
 
 function stopped(reason: StopReason): Error {
   return new DOMException(`The tool was not called, the run was stopped: ${reason}`, 'AbortError');
+}
+
+/** Whether a tool called `interrupt()`. By name: it may be another copy's. */
+function asksItself(error: unknown): boolean {
+  return error instanceof Error && error.name === 'GraphInterrupt';
 }
 
 /** LangGraph tags so what it starts for a step, and nothing within it. */

@@ -18,27 +18,24 @@ export async function settleEffects(
   saver: RedisSaver,
   claim: Claim,
 ): Promise<AttemptResult | undefined> {
-  const unknown = await unknownEffects(saver, claim);
-  if (unknown.length === 0) return undefined;
-  const { runId, lease, request } = claim;
-  const answered = unknown.flatMap((one) => {
+  const { runId, lease, thread, request } = claim;
+  const unknown = claim.effects.filter((one) => one.output === undefined && one.decision === undefined);
+  const decisions: Parameters<typeof store.effects.decide>[2] = [];
+  for (const one of unknown) {
     const answer = request.decisions?.[idOf(one)];
-    return answer ? [{ id: one.id, tool: one.tool, answer }] : [];
-  });
-  for (const { tool, answer } of answered) {
-    if (answer.action !== 'fail') continue;
-    const reason = answer.reason ?? `Nobody knows whether the tool "${tool}" has done its work.`;
-    return failed('unknown_effect', reason, unknown[0]?.root);
+    if (answer?.action === 'fail') {
+      const reason = answer.reason ?? `Nobody knows whether the tool "${one.tool}" has done its work.`;
+      return failed('unknown_effect', reason, one.root);
+    }
+    if (answer?.action === 'repeat') decisions.push({ id: one.id, decision: 'repeat' });
+    if (answer?.action === 'skip') decisions.push({ id: one.id, decision: 'skip', result: answer.result });
   }
-  const decisions = answered.flatMap(({ id, answer }) =>
-    answer.action === 'fail'
-      ? []
-      : [{ id, decision: answer.action, ...(answer.action === 'skip' && { result: answer.result }) }],
-  );
   if (decisions.length > 0 && (await store.effects.decide(runId, lease, decisions)) === 'lost') {
     return { result: 'lost' };
   }
-  const left = unknown.filter((one) => !decisions.some(({ id }) => id === one.id));
+  const undecided = unknown.filter((one) => !decisions.some(({ id }) => id === one.id));
+  const pending = await Promise.all(undecided.map((one) => isPending(saver, thread, one)));
+  const left = undecided.filter((_, i) => pending[i]);
   return left.length === 0 ? undefined : askAbout(left);
 }
 
@@ -47,14 +44,10 @@ export function askAbout(effects: Effect[]): AttemptResult {
   return { result: 'end', end: parked(effects.map(questionOf), effects[0]?.root ?? '') };
 }
 
-/** Calls that have begun, did not return, and whose tasks will be executed again. */
-async function unknownEffects(saver: RedisSaver, { effects, thread }: Claim): Promise<Effect[]> {
-  const open = effects.filter((one) => one.output === undefined && one.decision === undefined);
-  const pending = await Promise.all(open.map((one) => isPending(saver, thread, one)));
-  return open.filter((_, i) => pending[i]);
-}
-
-/** Whether no task around a call, nor its own, has a result: neither stored, nor gone into a later checkpoint. */
+/**
+ * Whether a call's task will be executed again: neither it nor one around it has a result, stored or gone into a later
+ * checkpoint.
+ */
 async function isPending(saver: RedisSaver, thread: string, { places }: Effect): Promise<boolean> {
   for (const { namespace, checkpoint, task } of places) {
     const head = await saver.getTuple({ configurable: { thread_id: thread, checkpoint_ns: namespace } });

@@ -62,7 +62,9 @@ export class Effects {
   ): Promise<'ok' | 'lost'> {
     const fields = decisions.flatMap(({ id, decision, result }) => [
       ...(result === undefined ? [] : [id, 'result', JSON.stringify(result)]),
-      ...[id, 'decision', decision],
+      id,
+      'decision',
+      decision,
     ]);
     return this.#note(runId, lease, fields);
   }
