@@ -10,8 +10,10 @@ import {
   whenReady,
 } from '@millrace/shared/redis';
 import { isRedisFault } from '@millrace/shared/redis-fault';
+import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { RedisCluster } from './redis-cluster.ts';
+import type { RedisProcess } from './redis-process.ts';
 
 /** What a connection to a cluster is, apart from what runs on it. */
 
@@ -75,7 +77,7 @@ it('fails fast for a gateway while a master is away, waits for a worker, and bot
   const [node] = cluster.nodes;
   try {
     await Promise.all([gateway, worker].map(whenReady));
-    const key = await keyOf(worker, node?.port);
+    const key = await keyOf(worker, node);
     await worker.set(key, '');
     await node?.kill();
     const refusal = await gateway.get(key).catch((error) => error);
@@ -95,7 +97,7 @@ it('that was closed takes no more commands', async () => {
   const redis = connect({ url: cluster.url }, 'worker', logger);
   await whenReady(redis);
   // Now there is a connection to every node.
-  for (const { port } of cluster.nodes) await redis.get(await keyOf(redis, port));
+  for (const node of cluster.nodes) await redis.get(await keyOf(redis, node));
   const end = once(redis, 'end');
   redis.disconnect();
   await end;
@@ -107,28 +109,54 @@ it('that was closed takes no more commands', async () => {
 
 it('of a subscriber goes to another node when its own is gone, and says so', async () => {
   // The others it has to learn of by itself.
-  const [seed] = cluster.nodes;
+  const [seed, other] = cluster.nodes;
+  const asked = seed?.connect();
+  await asked?.config('RESETSTAT');
   const subscriber = connect({ url: `redis+cluster://127.0.0.1:${seed?.port}` }, 'subscriber', logger);
-  const publisher = connect({ url: cluster.url }, 'worker', logger);
+  const publisher = other?.connect();
   const heard: string[] = [];
   subscriber.on('message', (_, message: string) => heard.push(message));
   try {
     await subscriber.subscribe('news');
-    while (!heard.includes('before')) await publisher.publish('news', 'before');
+    while (!heard.includes('before')) await publisher?.publish('news', 'before');
+    while (!(await asked?.info('commandstats'))?.includes('cmdstat_cluster'));
     const again = new Promise((resolve) => subscriber.once('ready', resolve));
     await seed?.kill();
     await again;
-    while (!heard.includes('after')) await publisher.publish('news', 'after');
+    while (!heard.includes('after')) await publisher?.publish('news', 'after');
   } finally {
-    subscriber.disconnect();
-    publisher.disconnect();
+    for (const one of [subscriber, publisher, asked]) one?.disconnect();
     await seed?.up();
   }
 });
 
-/** Some key that the master at that port keeps. */
-async function keyOf(redis: RedisConnection, port: number | undefined): Promise<string> {
-  const master = mastersOf(redis).find((one) => one.options.port === port);
+it('finds the replica that took over from a master that hangs', async () => {
+  const worker = connect({ url: cluster.url }, 'worker', logger);
+  const gateway = connect({ url: cluster.url }, 'gateway', logger);
+  const [node] = cluster.nodes;
+  try {
+    if (node) await cluster.addReplica(node);
+    await Promise.all([gateway, worker].map(whenReady));
+    const key = await keyOf(worker, node);
+    await worker.set(key, '');
+    await masterAt(worker, node)?.wait(1, 0);
+    node?.pause();
+    expect(await worker.append(key, 'x')).toBeGreaterThan(0);
+    while ((await gateway.get(key).catch(() => undefined)) !== 'x') await sleep(50);
+  } finally {
+    gateway.disconnect();
+    worker.disconnect();
+    node?.resume();
+  }
+});
+
+function masterAt(redis: RedisConnection, node: RedisProcess | undefined): Redis | undefined {
+  return mastersOf(redis).find((one) => one.options.port === node?.port);
+}
+
+/** Some key that this master keeps. */
+async function keyOf(redis: RedisConnection, node: RedisProcess | undefined): Promise<string> {
+  const master = masterAt(redis, node);
   for (let i = 0; ; i++) {
     const here = await master?.exists(`key-${i}`).catch(() => undefined);
     if (here !== undefined) return `key-${i}`;

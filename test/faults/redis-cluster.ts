@@ -2,6 +2,8 @@ import { Cluster, type Redis } from 'ioredis';
 import { formCluster, freeClusterPort } from '../../scripts/form-cluster.ts';
 import { RedisProcess } from './redis-process.ts';
 
+const LINES = ['cluster-enabled yes', 'cluster-node-timeout 2000'];
+
 /** Three masters of a test's own, without replicas: one that is killed comes back with what it had. */
 export class RedisCluster {
   readonly nodes: RedisProcess[];
@@ -16,8 +18,7 @@ export class RedisCluster {
     const nodes: RedisProcess[] = [];
     try {
       for (let i = 0; i < 3; i++) {
-        const lines = ['cluster-enabled yes', 'cluster-node-timeout 2000'];
-        nodes.push(await RedisProcess.start(lines, await freeClusterPort()));
+        nodes.push(await RedisProcess.start(LINES, await freeClusterPort()));
       }
       await formCluster(nodes.map(({ url }) => url));
     } catch (error) {
@@ -25,6 +26,24 @@ export class RedisCluster {
       throw error;
     }
     return new RedisCluster(nodes);
+  }
+
+  /** Gives a master a replica, and waits until all know of it. */
+  async addReplica(master: RedisProcess): Promise<void> {
+    const replica = await RedisProcess.start(LINES, await freeClusterPort());
+    this.nodes.push(replica);
+    const connections = this.nodes.map((node) => node.connect());
+    const [first, own] = [connections[this.nodes.indexOf(master)], connections.at(-1)];
+    try {
+      const id = (await first?.cluster('MYID')) ?? '';
+      await own?.cluster('MEET', '127.0.0.1', master.port);
+      while (!(await nodesOf(own)).includes(id));
+      await own?.cluster('REPLICATE', id);
+      for (const one of connections) while (!(await nodesOf(one)).includes(`slave ${id}`));
+      while (!(await own?.info('replication'))?.includes('master_link_status:up'));
+    } finally {
+      for (const one of connections) one.disconnect();
+    }
   }
 
   /** A connection of the test's own. */
@@ -88,6 +107,10 @@ export class SlotMove {
       await node.cluster('SETSLOT', this.#slot, 'NODE', id);
     }
   }
+}
+
+async function nodesOf(node: Redis | undefined): Promise<string> {
+  return String(await node?.cluster('NODES'));
 }
 
 function idOf(node: Redis): Promise<string> {

@@ -85,6 +85,8 @@ function open(target: RedisTarget, role: RedisRole): RedisConnection {
     clusterNodeRetryStrategy: backoff,
     retryDelayOnMoved: 50,
     slotsRefreshTimeout: 2_000,
+    // Nothing else notices that a master which hangs has been replaced. ioredis has no default for it.
+    slotsRefreshInterval: 5_000,
     // Names stay names: certificates are made out to them, and addresses behind them change.
     dnsLookup: (host, done) => done(null, host),
     redisOptions: { ...redisOptions, ...access, ...tls },
