@@ -91,9 +91,13 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
     const attempt = new Attempt(claim, () => worker.company.share());
     // Before the store is asked: it may keep us waiting for longer than a lease lasts.
     worker.leases.add(attempt);
-    const raised = await raise(worker, attempt);
+    let raised: RaisedFence | undefined;
+    try {
+      raised = await raise(worker, attempt);
+    } finally {
+      if (!raised?.raised) worker.leases.remove(attempt);
+    }
     if (raised?.raised) return { attempt, head: raised.head };
-    worker.leases.remove(attempt);
     if (!raised) return undefined;
     known = { token: raised.token, head: known.head };
   }
