@@ -129,15 +129,6 @@ describe('a dead letter', () => {
     const fine = await call('t', 'POST', `/dead-letters/${id}/rerun`);
     expect(fine).toMatchObject({ status: 422, body: { field: 'run_id', code: 'invalid_request' } });
   });
-
-  it('is not run again when its thread has moved on', async () => {
-    const dead = await die();
-    const input = { messages: [{ role: 'user', content: 'and now?' }] };
-    await client.run('deadly', { input, ...configured() }, { thread: dead.thread });
-    const refused = await call('t', 'POST', `/dead-letters/${dead.id}/rerun`);
-    expect(refused).toMatchObject({ status: 409, body: { code: 'thread_moved', field: 'run_id' } });
-    expect(refused.body.detail).toContain('new message');
-  });
 });
 
 /** Plays a worker that dies, and another that finds the run given up. */
@@ -158,6 +149,16 @@ async function giveUp(runId: string, work: (saver: RedisSaver) => Promise<unknow
   expect(again.outcome).toBe('ended');
   return client.end(runId);
 }
+
+it('a dead letter is not run again when its thread has moved on', async () => {
+  const { runId, thread } = await client.submit('echo', configured());
+  await giveUp(runId, async () => undefined);
+  await start('worker', asking);
+  await client.run('echo', { input: { text: 'and now?' }, ...configured() }, { thread });
+  const refused = await call('t', 'POST', `/dead-letters/${runId}/rerun`);
+  expect(refused).toMatchObject({ status: 409, body: { code: 'thread_moved', field: 'run_id' } });
+  expect(refused.body.detail).toContain('new message');
+});
 
 it('a dead letter that stands at an approval asks for it, and does not walk through', async () => {
   const { runId, thread } = await client.submit('approval', configured());

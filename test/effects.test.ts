@@ -85,6 +85,8 @@ afterAll(async () => {
 
 beforeEach(async () => {
   ledger = await startLedger();
+  // A test that failed may have left none.
+  if (worker.exited()) worker = await start('worker');
 });
 
 afterEach(() => ledger.close());

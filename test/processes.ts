@@ -17,6 +17,7 @@ export interface AppProcess {
   logged: (text: string) => Promise<void>;
   /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
+  exited: () => boolean;
   /** Sends a signal. */
   signal: (signal: NodeJS.Signals) => void;
 }
@@ -74,6 +75,7 @@ export async function startProcess(
         watchers.add(watcher);
         watcher();
       }),
+    exited: () => child.exitCode !== null || child.signalCode !== null,
     signal: (signal) => void child.kill(signal),
     end: (signal) => {
       child.kill(signal);
