@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { partitionOfThread } from '@millrace/shared/partition';
 import type { Cluster } from 'ioredis';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { threadKey } from '../../packages/checkpoint-redis/src/keys.ts';
 import { check } from './checker.ts';
-import { Fleet } from './fleet.ts';
+import { Fleet, type FleetOptions } from './fleet.ts';
 import { LoadClient } from './load.ts';
 import { RedisCluster, SlotMove } from './redis-cluster.ts';
 
@@ -15,8 +15,8 @@ const steps = { chain: ['a', 'b', 'c'], siblings: ['x', 'y', 'z', 'join'] };
 let fleet: Fleet<RedisCluster> | undefined;
 let admin: Cluster | undefined;
 
-async function start() {
-  const started = await Fleet.startOn(await RedisCluster.start());
+async function start(options: FleetOptions = {}) {
+  const started = await Fleet.startOn(await RedisCluster.start(), options);
   fleet = started;
   admin = started.redis.connect();
   return { fleet: started, admin, client: new LoadClient(started) };
@@ -70,4 +70,40 @@ it('slots moved under load, of runs, of checkpoints and of the queue: nothing is
   }
   await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
   expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
+});
+
+describe('a slot that stays on the move for longer than a lease', () => {
+  const threads = Array.from({ length: 8 }, (_, i) => `thread-${i}`);
+  const stuck = partitionOfThread('thread-0');
+  const free = threads.filter((thread) => partitionOfThread(thread) !== stuck);
+
+  async function held(options: FleetOptions) {
+    const started = await start({ ...options, workers: 1 });
+    const { fleet, admin, client } = started;
+    fleet.ledger.hold('b');
+    await Promise.all(threads.map((thread) => client.submit('chain', thread, 'held')));
+    await fleet.ledger.called('b', threads.length);
+    return { ...started, move: await SlotMove.begin(admin, fleet.keys.root(stuck)) };
+  }
+
+  it('costs no run its lease, neither there nor elsewhere', async () => {
+    const { fleet, client, move } = await held({ env: { CRASH_BUDGET: '0' } });
+    await sleep(5_000);
+    await move.finish();
+    fleet.ledger.release('b');
+    await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
+    expect(await check(fleet, client.acknowledged, { steps })).toEqual([]);
+  });
+
+  it('does not keep the runs of other slots from being taken over', async () => {
+    const { fleet, client, move } = await held({});
+    const [victim] = fleet.workers;
+    if (victim) await fleet.kill(victim);
+    await fleet.startWorker();
+    await fleet.ledger.called('b', threads.length + free.length);
+    await move.finish();
+    fleet.ledger.release('b');
+    await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
+    expect(await check(fleet, client.acknowledged, { steps, repeats: threads.length })).toEqual([]);
+  });
 });

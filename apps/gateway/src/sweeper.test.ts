@@ -49,6 +49,15 @@ it('rings for who died before it could', async () => {
   expect(await gateway.registry.metrics()).toContain('millrace_sweeper_rung_total 3\n');
 });
 
+it('rings for the rest when one partition cannot be swept, and says that one could not', async () => {
+  const { redis, keys } = gateway.test;
+  const runs = await Promise.all(['a', 'b', 'c'].map(submit));
+  const sick = keys.root(partitionOfThread('a'));
+  await redis.set(`${sick}:due`, 'not a set');
+  await expect(sweeper.round({ ringAfterMs: 0 })).rejects.toThrow('WRONGTYPE');
+  expect((await waiting()).sort()).toEqual([`${runs[1]}-1`, `${runs[2]}-1`].sort());
+});
+
 it('passes on the run of a worker that is gone', async () => {
   const run = await submit('a');
   await gateway.begin(run, [], -1);

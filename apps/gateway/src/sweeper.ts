@@ -42,18 +42,22 @@ export class Sweeper {
     await this.#running;
   }
 
-  /** Looks through all partitions once. */
+  /** Looks through all partitions once. Rejects, when the others are done, if some could not be looked through. */
   async round(options: { ringAfterMs?: number } = {}): Promise<void> {
     const { store, doorbell } = this.#services;
-    const found = await Promise.all(
+    const sweeps = await Promise.allSettled(
       Array.from({ length: PARTITIONS }, (_, partition) =>
         store.sweep(partition, { limit: LIMIT, ringAfterMs: options.ringAfterMs ?? RING_AFTER_MS }),
       ),
     );
+    // Of a cluster a part may be away: the others must not wait for it.
+    const found = sweeps.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     const jobs = found.flatMap((one) => one.jobs);
     await doorbell.ring(jobs);
     this.#metrics.rung.inc(jobs.length);
     await this.#expire(found.flatMap((one) => one.expiredThreads));
+    const failed = sweeps.find((one) => one.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   async #expire(threads: { tenant: string; thread: string }[]): Promise<void> {

@@ -1,11 +1,13 @@
+import { groupBy } from '@millrace/shared/group-by';
 import type { Logger } from '@millrace/shared/logger';
+import { partitionOfRun } from '@millrace/shared/partition';
 import type { RunStore } from '@millrace/shared/run-store';
 import type { Attempt } from './attempt.ts';
 
 /** Renewals per lease: one may fail, or be late, without the lease being lost. */
 const RENEWALS_PER_LEASE = 4;
 
-/** Holds the attempts of a worker and keeps their leases, all in one call. */
+/** Holds the attempts of a worker and keeps their leases, those of a partition in one call. */
 export class LeaseKeeper {
   readonly #store: RunStore;
   readonly #leaseMs: number;
@@ -13,13 +15,14 @@ export class LeaseKeeper {
   readonly #attempts = new Map<string, Attempt>();
   readonly #timer: NodeJS.Timeout;
   readonly #idle: (() => void)[] = [];
-  #renewing = false;
+  /** Partitions. */
+  readonly #renewing = new Set<number | undefined>();
 
   constructor(store: RunStore, leaseMs: number, logger: Logger) {
     this.#store = store;
     this.#leaseMs = leaseMs;
     this.#logger = logger;
-    this.#timer = setInterval(() => void this.#renew(), leaseMs / RENEWALS_PER_LEASE);
+    this.#timer = setInterval(() => this.#renewAll(), leaseMs / RENEWALS_PER_LEASE);
   }
 
   get attempts(): Attempt[] {
@@ -52,12 +55,18 @@ export class LeaseKeeper {
     clearInterval(this.#timer);
   }
 
-  async #renew(): Promise<void> {
+  #renewAll(): void {
+    // Of a cluster a part may be away: the others must not wait for it.
+    for (const [partition, attempts] of groupBy(this.attempts, ({ runId }) => partitionOfRun(runId))) {
+      void this.#renew(partition, attempts);
+    }
+  }
+
+  async #renew(partition: number | undefined, attempts: Attempt[]): Promise<void> {
     // While Redis is away a renewal waits; more of them would only queue up behind it.
-    if (this.#renewing || this.#attempts.size === 0) return;
-    this.#renewing = true;
+    if (this.#renewing.has(partition)) return;
+    this.#renewing.add(partition);
     try {
-      const attempts = this.attempts;
       const held = attempts.map(({ runId, claim, eventsStored, usedMs, baseStep }) => ({
         runId,
         lease: claim.lease,
@@ -73,7 +82,7 @@ export class LeaseKeeper {
     } catch (error) {
       this.#logger.warn({ err: error }, 'leases could not be renewed');
     } finally {
-      this.#renewing = false;
+      this.#renewing.delete(partition);
     }
   }
 }
