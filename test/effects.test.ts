@@ -86,7 +86,7 @@ afterAll(async () => {
 beforeEach(async () => {
   ledger = await startLedger();
   // A test that failed may have left none.
-  if (worker.exited()) worker = await start('worker');
+  if (worker.hasExited()) worker = await start('worker');
 });
 
 afterEach(() => ledger.close());

@@ -13,11 +13,12 @@ export interface AppProcess {
   log: string[];
   /** Resolves when it has ended, to its exit code, or null after a signal. */
   exited: Promise<number | null>;
+  /** Whether it has ended. */
+  hasExited: () => boolean;
   /** Resolves when a line of its log has this text. */
   logged: (text: string) => Promise<void>;
   /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
-  exited: () => boolean;
   /** Sends a signal. */
   signal: (signal: NodeJS.Signals) => void;
 }
@@ -75,7 +76,7 @@ export async function startProcess(
         watchers.add(watcher);
         watcher();
       }),
-    exited: () => child.exitCode !== null || child.signalCode !== null,
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
     signal: (signal) => void child.kill(signal),
     end: (signal) => {
       child.kill(signal);
