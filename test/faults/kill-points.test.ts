@@ -9,7 +9,7 @@ import { type Acknowledged, LoadClient } from './load.ts';
  * A process is killed before each script that it sends to Redis, one after the other: at all points between which
  * anything can have changed. By default at some of them, beginning with a random one; at all with `KILL_POINTS=all`.
  */
-const stride = process.env.KILL_POINTS === 'all' ? 1 : 6;
+const stride = process.env.KILL_POINTS === 'all' ? 1 : 10;
 
 interface Scene {
   fleet: Fleet;
