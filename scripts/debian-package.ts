@@ -4,7 +4,8 @@ import { type CommandResult, runCommand } from './run-command.ts';
 import type { Say } from './say.ts';
 
 const updateLimitMs = 120_000;
-const downloadLimitMs = 90_000;
+const downloadLimitMs = 240_000;
+const unpackLimitMs = 60_000;
 
 export interface DebianOptions {
   /** Where the unpacked package is kept for the next start, in `root`. */
@@ -67,7 +68,7 @@ export async function unpackDebian(want: DebianWant, options: DebianOptions): Pr
       const rest = libraries.length > 0 ? await download(libraries) : got;
       if (rest.code !== 0) return `apt could not fetch its libraries: ${complaint(update, rest)}`;
       for (const file of await readdir(debs)) {
-        const unpacked = await run('dpkg-deb', ['-x', file, root], 30_000);
+        const unpacked = await run('dpkg-deb', ['-x', file, root], unpackLimitMs);
         if (unpacked.code !== 0) return `${file} could not be unpacked: ${complaint(unpacked)}`;
       }
       const useless = await want.prepare(root, name);
@@ -85,10 +86,10 @@ export async function unpackDebian(want: DebianWant, options: DebianOptions): Pr
   }
 }
 
-/** The libraries among a package's dependencies; the C library is the host's, or nothing would run at all. */
+/** The libraries among a package's dependencies; the C library is the host's, or nothing would run at all, and scripts are for browsers. */
 export function libraryPackages(depends: string): string[] {
   const first = depends.split(',').map((entry) => entry.trim().split(/[\s(|:]/)[0] ?? '');
-  return first.filter((name) => name.startsWith('lib') && !/^libc\d/.test(name));
+  return first.filter((name) => name.startsWith('lib') && !/^lib(c\d|js-)/.test(name));
 }
 
 function aptConfig(work: string): string {

@@ -24,7 +24,8 @@ test.each([
   expect(isNewEnough(version)).toBe(enough);
 });
 
-test('of the dependencies only libraries are fetched, and not the C library', () => {
-  const depends = 'adduser, libc6 (>= 2.34), libssl3t64 (>= 3.0.0) | libssl3, libsystemd0:any, lua5.1';
+test('of the dependencies only libraries for programs are fetched, and not the C library', () => {
+  const depends =
+    'adduser, libc6 (>= 2.34), libssl3t64 (>= 3.0.0) | libssl3, libsystemd0:any, libjs-jquery, lua5.1';
   expect(libraryPackages(depends)).toEqual(['libssl3t64', 'libsystemd0']);
 });

@@ -36,6 +36,10 @@ export function createApp(services: Services, options: AppOptions): Hono<HttpEnv
   const { config, registry, readiness } = options;
   const app = base(services.logger);
   app.use(httpMetrics(registerHttpMetrics(registry)));
+  app.use((c, next) => {
+    c.set('streams', services.counters.streams);
+    return next();
+  });
   app.use(
     methodNotAllowed({
       app,

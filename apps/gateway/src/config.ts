@@ -44,6 +44,8 @@ export interface GatewayConfig extends RedisConfig {
   allowedOrigins: string[];
   maxBodyBytes: number;
   limits: CapacityLimits;
+  /** Whose backlogs the metrics show; empty unless asked for. */
+  metricsTenants: string[];
   logLevel: LogLevel;
   retention: Retention;
   /** How many replicas of Redis must have a run before it is accepted. */
@@ -81,6 +83,7 @@ const shape = {
   MAX_OPEN_RUNS_PER_TENANT: wholeNumber(10_000),
   MAX_QUEUED_BYTES: wholeNumber(256 * 1024 * 1024),
   SHED_MEMORY_PERCENT: wholeNumber(85, { max: 100 }),
+  METRICS_TENANTS: flag(false),
   LOG_LEVEL: logLevel,
   WAIT_SECONDS: seconds(20, { max: 3600 }),
   WAIT_MAX_SECONDS: seconds(60, { max: 3600 }),
@@ -125,6 +128,7 @@ const gatewayConfig = z
         queuedBytes: env.MAX_QUEUED_BYTES,
         memoryPercent: env.SHED_MEMORY_PERCENT,
       },
+      metricsTenants: env.METRICS_TENANTS ? tenantsOf(env.API_KEYS) : [],
       logLevel: env.LOG_LEVEL,
       retention: toRetention(env),
       waitReplicas: env.REDIS_WAIT_REPLICAS,
@@ -139,6 +143,10 @@ const gatewayConfig = z
 /** @throws ConfigError with every problem there is */
 export function readConfig(env: Record<string, string | undefined> = process.env): GatewayConfig {
   return loadConfig(gatewayConfig, env);
+}
+
+function tenantsOf(keys: ApiKey[]): string[] {
+  return keys.length === 0 ? [DEFAULT_TENANT] : [...new Set(keys.map((key) => key.tenant))];
 }
 
 /** Whether only this machine can use the name or address. */

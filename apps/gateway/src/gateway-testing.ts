@@ -3,12 +3,12 @@ import { Catalog } from '@millrace/shared/catalog';
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import type { NewEvent } from '@millrace/shared/contract/event';
 import { createLogger } from '@millrace/shared/logger';
-import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
+import { Registry } from '@millrace/shared/metrics';
 import type { Finish } from '@millrace/shared/run-moves';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
-import { registerCapacityMetrics } from './metrics.ts';
+import { gatewayCounters, registerGatewayGauges } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
 
 /** A gateway without a port, on a namespace of Redis of its own. For tests only. */
@@ -59,19 +59,18 @@ export async function testGateway(
   const catalog = new Catalog(redis, keys);
   await catalog.publish(options.graphs ?? [catalogEntry('agent')]);
   const config = readConfig(options.env ?? {});
+  const registry = new Registry();
   const services = createServices({
     redis,
     checkpointRedis: test.checkpoints,
     subscriber: test.subscriber(),
     keys,
     limits: config.limits,
+    counters: gatewayCounters(registry),
     logger,
   });
-  const { store, doorbell } = services;
-  const registry = new Registry();
-  const queues = async () => (await catalog.list()).map((one) => one.queue);
-  registerQueueMetrics(registry, { queues, doorbell, store, logger });
-  registerCapacityMetrics(registry, services.capacity);
+  const { store } = services;
+  registerGatewayGauges(registry, services, { tenants: config.metricsTenants });
   const drain = new AbortController();
   const app = createApp(services, {
     config,

@@ -137,7 +137,11 @@ describe('an outage of Redis', () => {
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ code: 'unavailable' });
     expect((await fetch(`${gateway.url}/readyz`)).status).toBe(200);
-    expect(await (await fetch(`${gateway.url}/metrics`)).text()).toContain('millrace_redis_up 0\n');
+    const away = await (await fetch(`${gateway.url}/metrics`)).text();
+    expect(away).toContain('millrace_redis_up 0\n');
+    for (const name of ['queue_demand{', 'outbox_runs ', 'held_runs{', 'redis_noeviction{']) {
+      expect(away).not.toContain(`\nmillrace_${name}`);
+    }
     redis.mend();
     while ((await post(gateway)).status !== 202);
     expect(await (await fetch(`${gateway.url}/metrics`)).text()).toContain(

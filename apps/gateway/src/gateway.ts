@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Keys } from '@millrace/shared/keys';
 import { Lifecycle } from '@millrace/shared/lifecycle';
 import type { Logger } from '@millrace/shared/logger';
-import { Registry, registerQueueMetrics } from '@millrace/shared/metrics';
+import { Registry } from '@millrace/shared/metrics';
 import {
   checkServer,
   connect,
@@ -15,8 +15,8 @@ import { Replication } from '@millrace/shared/replication';
 import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
-import { registerCapacityMetrics, registerDeadLetterMetrics, registerSweeperMetrics } from './metrics.ts';
-import { createServices, type Services } from './services.ts';
+import { gatewayCounters, registerGatewayGauges, registerSweeperMetrics } from './metrics.ts';
+import { createServices } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
 const RETRY_MS = 200;
@@ -65,6 +65,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   const replication =
     config.waitReplicas > 0 ? new Replication(open(config.redis), config.waitReplicas) : undefined;
   const keys = new Keys(config.prefix);
+  const registry = new Registry();
   const services = createServices({
     redis,
     checkpointRedis,
@@ -73,15 +74,12 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
     retention: config.retention,
     replication,
     limits: config.limits,
+    counters: gatewayCounters(registry),
     logger,
   });
   life.onStop('services', services.close);
-  const { store, doorbell } = services;
 
-  const registry = new Registry();
-  registerQueueMetrics(registry, { queues: () => queuesOf(services), doorbell, store, logger });
-  registerCapacityMetrics(registry, services.capacity);
-  registerDeadLetterMetrics(registry, store.dead);
+  registerGatewayGauges(registry, services, { tenants: config.metricsTenants });
   const readiness = { connected: false, drain: drain.signal };
   const app = createApp(services, { config, registry, readiness });
   const ops = await startOps(config, logger, life, { registry, readiness });
@@ -133,8 +131,4 @@ async function whenFit(
       await sleep(RETRY_MS);
     }
   }
-}
-
-async function queuesOf(services: Services): Promise<string[]> {
-  return [...new Set((await services.catalog.list()).map((graph) => graph.queue))];
 }

@@ -7,8 +7,10 @@ import { EventHub } from '@millrace/shared/event-hub';
 import { EventReader } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
 import type { Logger } from '@millrace/shared/logger';
+import { Registry } from '@millrace/shared/metrics';
 import { Doorbell } from '@millrace/shared/queue';
 import { memoryUse, type RedisConnection } from '@millrace/shared/redis';
+import { type RedisStatus, redisStatus } from '@millrace/shared/redis-status';
 import type { Replication } from '@millrace/shared/replication';
 import type { Lease, Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
@@ -16,6 +18,7 @@ import { EXPIRED_FENCE_MS } from '@millrace/shared/thread-expiry';
 import type { Redis } from 'ioredis';
 import { Capacity, type CapacityLimits, NO_LIMITS } from './capacity.ts';
 import { CatalogCache } from './catalog-cache.ts';
+import { type GatewayCounters, gatewayCounters } from './metrics.ts';
 
 /** What the use cases work with. Routes and MCP hand it on and never look inside. */
 export interface Services {
@@ -24,6 +27,9 @@ export interface Services {
   events: EventReader;
   catalog: CatalogCache;
   capacity: Capacity;
+  counters: GatewayCounters;
+  /** Asks each Redis there is how it is. */
+  servers: { main: () => Promise<RedisStatus>; checkpoints?: () => Promise<RedisStatus> };
   /** The checkpoints of one tenant. */
   checkpoints: (tenant: string) => CheckpointReader;
   /** Closes a thread of the checkpoint store to every lease below the token. */
@@ -47,6 +53,8 @@ export interface ServiceParts {
   replication?: Replication | undefined;
   /** None unless told. */
   limits?: CapacityLimits;
+  /** Shown to nobody unless given. */
+  counters?: GatewayCounters;
   logger: Logger;
 }
 
@@ -59,6 +67,7 @@ export function createServices(parts: ServiceParts): Services {
     retention,
     replication,
     limits = NO_LIMITS,
+    counters = gatewayCounters(new Registry()),
     logger,
   } = parts;
   const store = new RunStore(redis, { keys, replication, ...(retention && { retention }) });
@@ -81,6 +90,11 @@ export function createServices(parts: ServiceParts): Services {
       limits,
       logger,
     ),
+    counters,
+    servers: {
+      main: () => redisStatus(redis),
+      ...(checkpointRedis !== redis && { checkpoints: () => redisStatus(checkpointRedis) }),
+    },
     checkpoints: (tenant) => new CheckpointReader(checkpointRedis, { prefix, namespace: tenant }),
     fence: async (tenant, thread, token) => {
       const lease = { token, nonce: randomUUID() };

@@ -7,10 +7,19 @@ import {
   toRedis,
   toRetention,
 } from '@millrace/shared/config';
-import { flag, optionalText, port, seconds, text, wholeNumber } from '@millrace/shared/config-fields';
+import {
+  flag,
+  optionalText,
+  port,
+  seconds,
+  text,
+  variable,
+  wholeNumber,
+} from '@millrace/shared/config-fields';
 import type { LogLevel } from '@millrace/shared/logger';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
+import { type ModelPrices, readModelPrices } from './model-prices.ts';
 
 const schema = z.object({
   ...redisConfig,
@@ -23,6 +32,7 @@ const schema = z.object({
   MODEL_BASE_URL: optionalText(/^https?:\/\/\S+$/, 'an http or https URL'),
   MODEL_TIMEOUT: seconds(60, { min: 1, max: 3600 }),
   MODEL_MAX_TOKENS: wholeNumber(4096, { min: 1 }),
+  MODEL_PRICES: variable<ModelPrices | undefined>(undefined, readModelPrices),
   LEASE_SECONDS: seconds(10, { min: 1, max: 3600 }),
   DRAIN_SECONDS: seconds(25, { min: 1, max: 3600 }),
   CRASH_BUDGET: wholeNumber(3, { min: 0, max: 1000 }),
@@ -51,6 +61,8 @@ export interface WorkerConfig extends RedisConfig {
     nodeEnv: string | undefined;
     hasVariable: (name: string) => boolean;
   };
+  /** What models cost; undefined when nobody has said. */
+  modelPrices: ModelPrices | undefined;
   leaseMs: number;
   drainMs: number;
   crashBudget: number;
@@ -83,6 +95,7 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
       nodeEnv: read.NODE_ENV,
       hasVariable: (name) => Boolean(env[name]?.trim()),
     },
+    modelPrices: read.MODEL_PRICES,
     leaseMs: read.LEASE_SECONDS,
     drainMs: read.DRAIN_SECONDS,
     crashBudget: read.CRASH_BUDGET,

@@ -10,6 +10,7 @@ import { graphConfig, graphInput } from './graph-call.ts';
 import { describeCheckpoint, History } from './history.ts';
 import type { ExecutableGraph } from './loader/executable-graph.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
+import { ModelMeter } from './model-metrics.ts';
 import { isHeldInside, openQuestions } from './questions.ts';
 import { type Resumption, resumption } from './resume-rule.ts';
 import { readHead, standingOf } from './standing.ts';
@@ -120,7 +121,7 @@ async function invoke(
   const stream = await graph.stream(graphInput(loaded, claim, resume), {
     ...graphConfig(claim, 'from' in resume ? resume.from : undefined),
     signal: attempt.signal,
-    callbacks: [guard],
+    callbacks: [guard, new ModelMeter(worker.metrics.models, worker.logger)],
     durability: 'sync',
     recursionLimit: Math.max(1, stepLimit(worker, claim) - used),
     // `checkpoints` tells what the next step is; readers without graph code need it stored. `messages` makes models

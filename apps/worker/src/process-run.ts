@@ -39,15 +39,18 @@ async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Pr
   const { requestId } = request;
   const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
+  worker.metrics.claimed.inc({ graph: request.graph });
   if (worker.company.isCrowded) attempt.drain();
+  let result: AttemptResult['result'] = 'lost';
   try {
     const outcome = await carryOut(worker, attempt, head);
-    await conclude(worker, attempt, outcome);
+    if (await conclude(worker, attempt, outcome)) result = outcome.result;
     logger.info(
       { result: outcome.result, ...(outcome.result === 'end' && { status: outcome.end.status }) },
       'attempt ended',
     );
   } finally {
+    worker.metrics.attempts.inc({ graph: request.graph, result });
     worker.leases.remove(attempt);
   }
 }
@@ -63,6 +66,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
   };
   let known: { token: number; head?: string | undefined } = { token: 0 };
   let alone = false;
+  let crashed = false;
   for (;;) {
     const claim = await store.claim(runId, by, known, alone);
     if (claim.outcome === 'last_try') {
@@ -72,6 +76,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
       continue;
     }
     if (claim.outcome === 'look') {
+      crashed = true;
       const threadRef = { prefix, namespace: claim.tenant, threadId: claim.thread };
       const reader = new CheckpointReader(checkpointRedis, { prefix, namespace: claim.tenant });
       const [token, head] = await Promise.all([
@@ -85,6 +90,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
       const ended = { prefix, namespace: claim.tenant, threadId: claim.thread };
       await raiseFence(checkpointRedis, ended, { token: claim.token, nonce: by.nonce });
       await worker.doorbell.ring([claim.job]);
+      await observeEndInClaim(worker, claim.tenant, runId, crashed);
     }
     if (claim.outcome === 'later') return 'not_now';
     if (claim.outcome !== 'claimed') return undefined;
@@ -97,7 +103,10 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
     } finally {
       if (!raised?.raised) worker.leases.remove(attempt);
     }
-    if (raised?.raised) return { attempt, head: raised.head };
+    if (raised?.raised) {
+      if (crashed) worker.metrics.crashes.inc({ graph: claim.request.graph });
+      return { attempt, head: raised.head };
+    }
     if (!raised) return undefined;
     known = { token: raised.token, head: known.head };
   }
@@ -148,42 +157,70 @@ async function carryOut(
   return execute(worker, attempt, loaded, head);
 }
 
-async function conclude(worker: WorkerContext, attempt: Attempt, outcome: AttemptResult): Promise<void> {
+/** @returns whether it came out so, or the run was somebody else's by then */
+async function conclude(worker: WorkerContext, attempt: Attempt, outcome: AttemptResult): Promise<boolean> {
   const { claim } = attempt;
   if (outcome.result === 'lost') {
     worker.logger.warn({ runId: attempt.runId }, 'the lease is lost; nothing more is written');
-    return letGo(worker, attempt);
+    await letGo(worker, attempt);
+    return false;
   }
   if (outcome.result === 'hand_back') return handBack(worker, attempt, outcome.delayMs);
   const { end } = outcome;
   const { won, job } = await persistently(worker, attempt, () =>
     worker.store.finish(attempt.runId, claim.lease, end, attempt.eventsStored),
   );
-  if (!won) return letGo(worker, attempt);
+  if (!won) {
+    await letGo(worker, attempt);
+    return false;
+  }
   observe(worker, claim, end, attempt.usedMs);
   await worker.doorbell.ring([job]);
+  return true;
 }
 
 /**
  * A store that went back to an older state refuses an attempt whose lease it may still know. Then the run goes on from what
  * is there, at no cost; where the lease is another's, nothing happens.
  */
-function letGo(worker: WorkerContext, attempt: Attempt): Promise<void> {
-  return handBack(worker, attempt, ANOTHER_TIME_MS);
+async function letGo(worker: WorkerContext, attempt: Attempt): Promise<void> {
+  await handBack(worker, attempt, ANOTHER_TIME_MS);
 }
 
-async function handBack(worker: WorkerContext, attempt: Attempt, delayMs: number): Promise<void> {
+/** @returns whether the run was still this attempt's to give */
+async function handBack(worker: WorkerContext, attempt: Attempt, delayMs: number): Promise<boolean> {
   const { usedMs, baseStep } = attempt;
-  const { job } = await persistently(worker, attempt, () =>
+  const { won, job } = await persistently(worker, attempt, () =>
     worker.store.handBack(attempt.runId, attempt.claim.lease, { delayMs, usedMs, baseStep }),
   );
   await worker.doorbell.ring([job]);
+  return won;
 }
 
 function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: number): void {
+  if (claim.request.kind !== 'graph') return;
   const labels = { graph: claim.request.graph, status: end.status };
   worker.metrics.runs.duration.observe(labels, usedMs / 1000);
   worker.metrics.runs.wait.observe(labels, Math.max(0, claim.startedAt - claim.createdAt) / 1000);
+  worker.metrics.ended.inc(labels);
+}
+
+/** A run that was not given another attempt. Seldom, so that its record may be looked up. */
+async function observeEndInClaim(
+  worker: WorkerContext,
+  tenant: string,
+  runId: string,
+  crashed: boolean,
+): Promise<void> {
+  try {
+    const run = await worker.store.read.run(tenant, runId);
+    if (!run) return;
+    const { graph, kind } = run.request;
+    if (crashed) worker.metrics.crashes.inc({ graph });
+    if (kind === 'graph') worker.metrics.ended.inc({ graph, status: run.status });
+  } catch (error) {
+    worker.logger.debug({ err: error, runId }, 'an end could not be counted');
+  }
 }
 
 const REFUSED_PAUSE_MS = 500;

@@ -62,7 +62,14 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     closing.push(() => doorbell.close());
     const leases = new LeaseKeeper(store, config.leaseMs, logger);
     closing.push(() => leases.close());
-    const metrics = workerMetrics(() => leases.attempts.length);
+    let stopping = false;
+    const queues = [...new Set(graphs.map((graph) => graph.queue))];
+    const metrics = workerMetrics({
+      attempts: () => leases.attempts.length,
+      draining: () => stopping,
+      slots: config.concurrency * queues.length,
+      prices: config.modelPrices,
+    });
     const checkpointPrefix = keys.checkpoints();
     const presence = new Presence(new Catalog(redis, keys), graphs, config.leaseMs);
     closing.push(() => presence.stop());
@@ -87,6 +94,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       saver: new RedisSaver(checkpointRedis, {
         prefix: checkpointPrefix,
         keepCheckpoints: config.checkpointsKept,
+        onWrite: metrics.checkpointWrite,
       }),
       graphs: new Map(graphs.map((graph) => [graph.name, graph])),
       presence,
@@ -104,9 +112,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     // A Redis that came back empty would have no catalog.
     redis.on('ready', () => presence.renew());
 
-    const queues = [...new Set(graphs.map((graph) => graph.queue))];
     consumers = queues.map((queue) => consume(worker, queue, config));
-    let stopping = false;
     const ops = await startOpsServer({ ...config, registry: metrics.registry, ready: () => !stopping });
     closing.push(() => ops.close());
     await Promise.all(consumers.map((consumer) => consumer.waitUntilReady()));

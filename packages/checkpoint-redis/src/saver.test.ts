@@ -196,3 +196,17 @@ test('deleteThread leaves nothing, whatever a thread holds', async () => {
   await saver.deleteThread('t');
   expect(await space.keys()).toEqual([]);
 });
+
+test('tells of what was stored, and not of what was refused', async () => {
+  const writes: number[] = [];
+  const onWrite = (bytes: number) => void writes.push(bytes);
+  const told = new RedisSaver(space.redis, { prefix: space.prefix, onWrite });
+  await putCheckpoint(told, 't', { id: 'a', values: { text: 'x'.repeat(1000) } });
+  await told.putWrites(config('t', 'a'), [['text', 'y'.repeat(500)]], 'task');
+  expect(writes[0]).toBeGreaterThan(1000);
+  expect(writes[1]).toBeGreaterThan(500);
+  expect(writes[1]).toBeLessThan(600);
+  const stranger = told.withLease({ lease: { token: 1, nonce: 'n' } });
+  await expect(stranger.putWrites(config('t', 'a'), [['text', 'z']], 'task')).rejects.toThrow();
+  expect(writes).toHaveLength(2);
+});

@@ -46,6 +46,11 @@ export interface RedisSaverOptions {
   runId?: string | undefined;
   /** Also stored in the metadata of every checkpoint. */
   metadata?: Record<string, unknown> | undefined;
+  /**
+   * Hears of each checkpoint and each task's results once they are stored, with the bytes of the values sent. Must not
+   * throw.
+   */
+  onWrite?: ((bytes: number) => void) | undefined;
   /** Keep the index that `expireThreads` reads. Default false. */
   trackExpiry?: boolean | undefined;
 }
@@ -182,6 +187,7 @@ export class RedisSaver extends BaseCheckpointSaver {
         ...delta,
       ]),
     ]);
+    this.#options.onWrite?.(bytesOf([checkpointBytes, metadataBytes, ...blobs.flat()]));
     return configOf(threadId, checkpointNs, checkpoint.id);
   }
 
@@ -202,6 +208,7 @@ export class RedisSaver extends BaseCheckpointSaver {
       encodePart(checkpointId),
       ...encoded.flat(),
     ]);
+    this.#options.onWrite?.(bytesOf(encoded.flat()));
   }
 
   /** Removes everything of the thread except its fence, in bounded steps. */
@@ -322,6 +329,10 @@ export class RedisSaver extends BaseCheckpointSaver {
  */
 function isGraphs(channel: string): boolean {
   return channel.startsWith('branch:') || channel.startsWith('join:');
+}
+
+function bytesOf(args: ScriptArgument[]): number {
+  return args.reduce<number>((sum, one) => sum + (Buffer.isBuffer(one) ? one.byteLength : 0), 0);
 }
 
 function requireString(name: string, value: unknown): string {

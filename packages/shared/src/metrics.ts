@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Logger } from './logger.ts';
 import type { Demand, Doorbell } from './queue.ts';
 import type { RunStore } from './run-store.ts';
@@ -25,14 +25,7 @@ export function registerQueueMetrics(
   registry: Registry,
   source: { queues: () => Promise<string[]>; doorbell: Doorbell; store: RunStore; logger: Logger },
 ): void {
-  let current: Promise<void> | undefined;
-  // All four share one reading: prom-client collects them at the same time.
-  const collect = () => {
-    current ??= read().finally(() => {
-      current = undefined;
-    });
-    return current;
-  };
+  const collect = once(read);
   const gauge = <T extends string>(name: string, help: string, labelNames: T[]) =>
     new Gauge({ name, help, labelNames, registers: [registry], collect });
 
@@ -53,15 +46,10 @@ export function registerQueueMetrics(
 
   async function read(): Promise<void> {
     for (const one of [runs, demand, oldest]) one.reset();
-    try {
-      const found = await within(COLLECT_TIMEOUT_MS, readDemand(source));
-      if (found.length === 0) demand.set({ queue: FIRST_QUEUE }, 1);
-      for (const [queue, one] of found) show(queue, one);
-      up.set(1);
-    } catch (error) {
-      source.logger.debug({ err: error }, 'a scrape goes without the queues');
-      up.set(0);
-    }
+    const found = await scraped(() => readDemand(source), source.logger);
+    up.set(found ? 1 : 0);
+    if (found?.length === 0) demand.set({ queue: FIRST_QUEUE }, 1);
+    for (const [queue, one] of found ?? []) show(queue, one);
   }
 }
 
@@ -82,11 +70,67 @@ async function readDemand(source: {
   );
 }
 
-/** The work itself goes on, unheard: a command that was sent cannot be taken back. */
+/** Work that several ask for at the same time is done once: prom-client collects all gauges together. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let current: Promise<T> | undefined;
+  return () => {
+    current ??= work().finally(() => {
+      current = undefined;
+    });
+    return current;
+  };
+}
+
+/**
+ * What Redis says, for a scrape; undefined when it does not answer in time. The work itself goes on, unheard: a command
+ * that was sent cannot be taken back.
+ */
+export async function scraped<T>(work: () => Promise<T>, logger: Logger): Promise<T | undefined> {
+  try {
+    return await within(COLLECT_TIMEOUT_MS, work());
+  } catch (error) {
+    logger.debug({ err: error }, 'a scrape goes without some of its metrics');
+    return undefined;
+  }
+}
+
 function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+let ofProcess: Registry | undefined;
+
+/**
+ * Adds what prom-client tells of any Node process: CPU, memory, garbage collection, event loop. A process has one set of
+ * these, however many registries show it.
+ */
+export function registerProcessMetrics(registry: Registry): void {
+  if (!ofProcess) {
+    ofProcess = new Registry();
+    collectDefaultMetrics({ register: ofProcess });
+    // Gauges with the names of counters, the sums of others that stay.
+    for (const what of ['handles', 'requests', 'resources']) {
+      ofProcess.removeSingleMetric(`nodejs_active_${what}_total`);
+    }
+  }
+  for (const { name } of ofProcess.getMetricsAsArray()) {
+    const metric = ofProcess.getSingleMetric(name);
+    if (metric) registry.registerMetric(metric);
+  }
+}
+
+export type RunsEnded = Counter<'graph' | 'status'>;
+
+/** Runs of graphs that this process has brought to an end: a worker most, a gateway those cancelled before their turn. */
+export function registerRunsEnded(registry: Registry): RunsEnded {
+  return new Counter({
+    name: 'millrace_runs_ended_total',
+    help: 'Runs that came to their end here.',
+    labelNames: ['graph', 'status'],
+    registers: [registry],
   });
 }
 

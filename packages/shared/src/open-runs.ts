@@ -12,6 +12,20 @@ export interface OpenLoad {
   endedPerSecond: number;
 }
 
+/** Where the runs stand that have not ended. */
+export interface Census {
+  /** All of them. */
+  open: number;
+  /** In the outbox: they could execute, and no worker has claimed them. Deletions and state edits too. */
+  ready: number;
+  /** Behind another run of their thread: what is neither ready, nor at work, nor due later. */
+  behind: number;
+  /** Not due yet. */
+  later: number;
+  /** Of the tenants asked for, in their order. */
+  tenants: number[];
+}
+
 /** The runs that have not ended, over all partitions: each is right in itself, but they are not read as one. */
 export class OpenRuns {
   readonly #redis: RedisConnection;
@@ -34,6 +48,22 @@ export class OpenRuns {
       load.endedPerSecond += (ended * 1000) / ms;
     }
     return load;
+  }
+
+  async census(tenants: string[] = []): Promise<Census> {
+    const all = (await Promise.all(
+      this.#roots().map((root) => this.#scripts.census(root, ...tenants)),
+    )) as number[][];
+    const sum = (i: number) => all.reduce((total, counts) => total + (counts[i] ?? 0), 0);
+    const [open, ready, working, later] = [sum(0), sum(1), sum(2), sum(3)];
+    return {
+      open,
+      ready,
+      later,
+      // Turns that are no runs of a graph are never among the open, but may be in the outbox or at work.
+      behind: Math.max(0, open - ready - working - later),
+      tenants: tenants.map((_, i) => sum(4 + i)),
+    };
   }
 
   /** How many of the runs are the tenant's. */

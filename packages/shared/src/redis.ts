@@ -212,7 +212,8 @@ export async function memoryUse(redis: RedisConnection): Promise<number> {
   return Math.max(0, ...uses);
 }
 
-function parseInfo(text: string): Map<string, string> {
+/** The answer to `INFO`, by field. */
+export function parseInfo(text: string): Map<string, string> {
   return new Map(
     text
       .split('\r\n')

@@ -1,4 +1,5 @@
 import type { Logger } from '@millrace/shared/logger';
+import type { StreamMetrics } from '../metrics.ts';
 
 /** What the middleware knows of a request by the time a route runs. */
 export interface HttpEnv {
@@ -8,5 +9,6 @@ export interface HttpEnv {
     /** Also in the `X-Request-Id` header and every log line of the request. */
     requestId: string;
     logger: Logger;
+    streams: StreamMetrics;
   };
 }

@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Context } from 'hono';
+import type { StreamMetrics } from '../metrics.ts';
 import type { HttpEnv } from './env.ts';
 
 const KEEP_ALIVE_MS = 15_000;
@@ -42,9 +43,10 @@ export function streamEvents(c: Context<HttpEnv>, events: EventSource, options: 
   };
   if (c.req.method === 'HEAD') return c.body(null, 200, headers);
   const outgoing = (c.env as Partial<HttpBindings> | undefined)?.outgoing;
-  const stream = new EventStream(events, options, (error) => {
+  const onError = (error: unknown) => {
     if (!isRedisFault(error)) c.get('logger')?.error({ err: error }, 'an event stream broke off');
-  });
+  };
+  const stream = new EventStream(events, options, onError, c.get('streams'));
   return c.body(
     stream.readable(outgoing && { end: (text) => void outgoing.write(text, () => outgoing.destroy()) }),
     200,
@@ -65,13 +67,20 @@ class EventStream {
   readonly #events: EventSource;
   readonly #options: SseOptions;
   readonly #onError: (error: unknown) => void;
+  readonly #metrics: StreamMetrics | undefined;
   readonly #gone = new AbortController();
   #roomMade: (() => void) | undefined;
 
-  constructor(events: EventSource, options: SseOptions, onError: (error: unknown) => void) {
+  constructor(
+    events: EventSource,
+    options: SseOptions,
+    onError: (error: unknown) => void,
+    metrics: StreamMetrics | undefined,
+  ) {
     this.#events = events;
     this.#options = options;
     this.#onError = onError;
+    this.#metrics = metrics;
   }
 
   readable(cut: Cut | undefined): ReadableStream<Uint8Array> {
@@ -98,6 +107,7 @@ class EventStream {
       if (cut) cut.end(`retry: ${RETRY_MS}\n`);
       else controller.error(new Broken('the event stream was broken off'));
     };
+    this.#metrics?.open.inc();
     // No blank line follows a comment or the hint: some clients take each blank line for an event.
     send(`retry: ${RETRY_MS}\n`);
     const keepAlive = setInterval(() => {
@@ -110,6 +120,7 @@ class EventStream {
       for await (const event of events) {
         if (signal.aborted) break;
         send(encode(event));
+        this.#metrics?.events.inc();
         if ((controller.desiredSize ?? 0) <= 0) await this.#room();
         if (signal.aborted) break;
       }
@@ -118,6 +129,7 @@ class EventStream {
       this.#onError(error);
       breakOff();
     } finally {
+      this.#metrics?.open.dec();
       clearInterval(keepAlive);
       drain?.removeEventListener('abort', breakOff);
       this.#gone.abort();

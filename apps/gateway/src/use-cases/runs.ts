@@ -64,8 +64,7 @@ export function followRun(
 
 /** Asks a run to stop; a run that waits ends at once. Repeating it is harmless. */
 export async function cancelRun(services: Services, tenant: string, runId: string): Promise<RunRecord> {
-  await stop(services, await getRun(services, tenant, runId), 'interrupt');
-  return getRun(services, tenant, runId);
+  return (await stop(services, await getRun(services, tenant, runId), 'interrupt')).after;
 }
 
 /**
@@ -80,23 +79,33 @@ export async function rollBackRun(
   tenant: string,
   runId: string,
 ): Promise<string | undefined> {
-  const { outcome, turn } = await stop(services, await getRun(services, tenant, runId), 'rollback');
-  if (outcome === 'behind') {
+  const { result } = await stop(services, await getRun(services, tenant, runId), 'rollback');
+  if (result.outcome === 'behind') {
     throw new Refusal(
       'stale',
       'Something else has written to the thread after this run, so it cannot be rolled back; use action "interrupt"',
       { field: 'action' },
     );
   }
-  return turn;
+  return result.turn;
 }
 
-async function stop(services: Services, run: RunRecord, action: CancelAction): Promise<CancelResult> {
+async function stop(
+  services: Services,
+  run: RunRecord,
+  action: CancelAction,
+): Promise<{ result: CancelResult; after: RunRecord }> {
   const result = await services.store.cancel(run.id, action);
   // Its worker is gone, or believed so: should it come back, the checkpoint store must know as well.
   if (result.fence !== undefined) await services.fence(run.tenant, run.thread, result.fence);
   await ring(services, result.job);
-  return result;
+  const after = await getRun(services, run.tenant, run.id);
+  // It never came to a worker, or its worker is gone: nobody else will count it.
+  const cancelled = !hasEnded(run.status) && after.status === 'cancelled';
+  if (result.outcome === 'ended' && cancelled && run.request.kind === 'graph') {
+    services.counters.ended.inc({ graph: run.request.graph, status: 'cancelled' });
+  }
+  return { result, after };
 }
 
 /** A thread's runs, newest first. */

@@ -88,7 +88,6 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
 }
 
 /**
-/**
  * Submits while there is room, and rings.
  *
  * @throws Refusal `too_many_runs`, `overloaded`
@@ -108,6 +107,9 @@ export async function accept(
   admission?.settle(result.outcome === 'accepted' && !result.repeated);
   if (result.outcome === 'accepted') {
     const { runId, repeated, fence } = result;
+    if (!repeated && request.kind === 'graph') {
+      services.counters.submitted.inc({ graph: request.graph, queue: submission.queue });
+    }
     services.logger.info({ runId, thread, tenant, requestId: request.requestId, repeated }, 'run accepted');
     if (fence !== undefined) await closeToTheGone(services, tenant, thread, fence);
     await ring(services, result.job);

@@ -39,6 +39,10 @@ export class DemoModel extends BaseChatModel<DemoCallOptions, AIMessageChunk> {
     return 'millrace-demo';
   }
 
+  override getLsParams(options: this['ParsedCallOptions']) {
+    return { ...super.getLsParams(options), ls_provider: 'millrace', ls_model_name: DEMO_MODEL_NAME };
+  }
+
   override bindTools(tools: BindToolsInput[], kwargs?: Partial<DemoCallOptions>) {
     return this.withConfig({ ...kwargs, tools });
   }

@@ -23,6 +23,7 @@ const names = [
   'begin_effect',
   'note_effect',
   'dead_letters',
+  'census',
 ] as const;
 type ScriptName = (typeof names)[number];
 
