@@ -135,6 +135,11 @@ it('counts runs, attempts, calls of models and tools, tokens, cost and checkpoin
     );
     expect(seriesOf(all, 'millrace_tenant_open_runs', { tenant: 'default' })).toBe(0);
     expect(seriesOf(all, 'millrace_tenant_open_runs', { tenant: '_other' })).toBe(1);
+    const scale = async () =>
+      (await (await fetch(`${gateway.url}/scale/default`)).json()) as Record<string, number | null>;
+    expect(await scale()).toMatchObject({ concurrency: 3 });
+    await until(async () => (await scale()).average_run_seconds !== null);
+    expect((await scale()).average_run_seconds).toBeGreaterThan(0);
     expect(seriesOf(all, 'millrace_redis_noeviction', { server: 'main' })).toBe(1);
     expect(seriesOf(all, 'millrace_redis_aof_last_write_ok', { server: 'main' })).toBe(1);
     expect(seriesOf(all, 'millrace_redis_connected_clients', { server: 'main' })).toBeGreaterThan(3);

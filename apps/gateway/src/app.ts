@@ -18,7 +18,8 @@ import { assistantRoutes } from './routes/assistants.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { messageRoutes } from './routes/message.ts';
 import { runRoutes } from './routes/runs.ts';
-import { infoRoutes, opsRoutes, probePaths, type Readiness } from './routes/system.ts';
+import { scaleRoutes } from './routes/scale.ts';
+import { infoRoutes, isProbe, opsRoutes, type Readiness } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
 import type { Services } from './services.ts';
 
@@ -33,7 +34,7 @@ export interface AppOptions {
 
 /** Everything the gateway answers. The order is: who may see it, who asks, what is asked. */
 export function createApp(services: Services, options: AppOptions): Hono<HttpEnv> {
-  const { config, registry, readiness } = options;
+  const { config, registry } = options;
   const app = base(services.logger);
   app.use(httpMetrics(registerHttpMetrics(registry)));
   app.use((c, next) => {
@@ -51,7 +52,7 @@ export function createApp(services: Services, options: AppOptions): Hono<HttpEnv
     }),
   );
   // Probes and scrapers come under whatever address the machine has, and without credentials.
-  if (config.opsPort === undefined) app.route('/', opsRoutes(registry, readiness));
+  if (config.opsPort === undefined) serveOps(app, services, options);
   app.use(hostCheck(config));
   app.use(cors(config));
   app.route('/', infoRoutes());
@@ -61,12 +62,15 @@ export function createApp(services: Services, options: AppOptions): Hono<HttpEnv
   return app;
 }
 
-/** Probes and metrics alone, for a port of their own. */
-export function createOpsApp(
-  logger: Logger,
-  options: Pick<AppOptions, 'registry' | 'readiness'>,
-): Hono<HttpEnv> {
-  return base(logger).route('/', opsRoutes(options.registry, options.readiness));
+type OpsOptions = Pick<AppOptions, 'registry' | 'readiness'>;
+
+/** Probes, metrics and what autoscalers ask, alone, for a port of their own. */
+export function createOpsApp(services: Services, options: OpsOptions): Hono<HttpEnv> {
+  return serveOps(base(services.logger), services, options);
+}
+
+function serveOps(app: Hono<HttpEnv>, services: Services, options: OpsOptions): Hono<HttpEnv> {
+  return app.route('/', opsRoutes(options.registry, options.readiness)).route('/', scaleRoutes(services));
 }
 
 function faces(services: Services, { config, readiness }: AppOptions): Hono<HttpEnv>[] {
@@ -85,7 +89,7 @@ function faces(services: Services, { config, readiness }: AppOptions): Hono<Http
 function base(logger: Logger): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.use(requestId(logger));
-  app.use(requestLog(probePaths));
+  app.use(requestLog(isProbe));
   app.onError((error, c) => problem(c, error));
   app.notFound((c) => problem(c, new Refusal('not_found', `There is nothing at ${c.req.path}`)));
   return app;

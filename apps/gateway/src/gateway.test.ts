@@ -60,8 +60,11 @@ describe('a gateway', () => {
     const gateway = await start({ OPS_PORT: '0' });
     expect((await fetch(`${gateway.opsUrl}/metrics`)).status).toBe(200);
     expect((await fetch(`${gateway.opsUrl}/readyz`)).status).toBe(200);
+    expect((await fetch(`${gateway.opsUrl}/scale/default`)).status).toBe(200);
     expect((await fetch(`${gateway.opsUrl}/message/x`)).status).toBe(404);
-    expect((await fetch(`${gateway.url}/metrics`)).status).toBe(404);
+    for (const path of ['metrics', 'livez', 'readyz', 'scale/default']) {
+      expect((await fetch(`${gateway.url}/${path}`)).status).toBe(404);
+    }
   });
 
   it('refuses a body without a length when it is too long', async () => {

@@ -16,7 +16,7 @@ import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
 import { gatewayCounters, registerGatewayGauges, registerSweeperMetrics } from './metrics.ts';
-import { createServices } from './services.ts';
+import { createServices, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
 const RETRY_MS = 200;
@@ -24,7 +24,7 @@ const RETRY_MS = 200;
 export interface Gateway {
   /** Where it listens, as `http://127.0.0.1:2024`. */
   url: string;
-  /** Of probes and metrics, when they have a port of their own. */
+  /** Of probes, metrics and scaling, when they have a port of their own. */
   opsUrl: string | undefined;
   /** Lets requests finish within the grace, cuts streams so that their clients go elsewhere, and closes all. */
   stop: () => Promise<void>;
@@ -82,7 +82,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   registerGatewayGauges(registry, services, { tenants: config.metricsTenants });
   const readiness = { connected: false, drain: drain.signal };
   const app = createApp(services, { config, registry, readiness });
-  const ops = await startOps(config, logger, life, { registry, readiness });
+  const ops = await startOps(config, services, life, { registry, readiness });
   const server = await listen(app, config);
   life.onStop('http', () => server.close(config.drainMs));
   // Streams and long polls would otherwise hold the requests open for as long as the grace allows.
@@ -105,13 +105,13 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
 
 async function startOps(
   config: GatewayConfig,
-  logger: Logger,
+  services: Services,
   life: Lifecycle,
   options: Parameters<typeof createOpsApp>[1],
 ): Promise<string | undefined> {
   if (config.opsPort === undefined) return undefined;
   const { host, opsPort: port, stallMs } = config;
-  const server = await listen(createOpsApp(logger, options), { host, port, stallMs });
+  const server = await listen(createOpsApp(services, options), { host, port, stallMs });
   life.onStop('probes', () => server.close(0));
   return server.url;
 }

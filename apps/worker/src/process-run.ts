@@ -203,6 +203,8 @@ function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: numbe
   worker.metrics.runs.duration.observe(labels, usedMs / 1000);
   worker.metrics.runs.wait.observe(labels, Math.max(0, claim.startedAt - claim.createdAt) / 1000);
   worker.metrics.ended.inc(labels);
+  const queue = worker.graphs.get(labels.graph)?.queue;
+  if (queue !== undefined) worker.pace.ended(queue, usedMs);
 }
 
 /** A run that was not given another attempt. Seldom, so that its record may be looked up. */

@@ -7,6 +7,7 @@ import type { Company } from './company.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
 import type { WorkerMetrics } from './metrics.ts';
+import type { PaceKeeper } from './pace-keeper.ts';
 import type { Presence } from './presence.ts';
 
 /** What one worker process works with. */
@@ -25,6 +26,7 @@ export interface WorkerContext {
   presence: Presence;
   leases: LeaseKeeper;
   company: Company;
+  pace: PaceKeeper;
   limits: {
     leaseMs: number;
     /** Crashes at one checkpoint before a run is given up. */

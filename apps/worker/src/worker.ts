@@ -15,6 +15,7 @@ import { loadWorkerGraphs } from './graphs.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { workerMetrics } from './metrics.ts';
 import { startOpsServer } from './ops-server.ts';
+import { PaceKeeper } from './pace-keeper.ts';
 import { Presence } from './presence.ts';
 import { processRun } from './process-run.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -70,6 +71,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       slots: config.concurrency * queues.length,
       prices: config.modelPrices,
     });
+    const pace = new PaceKeeper(store.pace, queues, config.concurrency, logger);
+    closing.push(() => pace.close());
     const checkpointPrefix = keys.checkpoints();
     const presence = new Presence(new Catalog(redis, keys), graphs, config.leaseMs);
     closing.push(() => presence.stop());
@@ -100,6 +103,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       presence,
       leases,
       company,
+      pace,
       limits: config,
       modelNote: model?.note,
       metrics,
@@ -108,9 +112,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
 
     subscriber.on('message', (_channel: string, runId: string) => leases.cancel(runId));
     await subscriber.subscribe(keys.cancelChannel());
-    await presence.start();
+    await Promise.all([presence.start(), pace.publish()]);
     // A Redis that came back empty would have no catalog.
-    redis.on('ready', () => presence.renew());
+    redis.on('ready', () => {
+      presence.renew();
+      void pace.publish();
+    });
 
     consumers = queues.map((queue) => consume(worker, queue, config));
     const ops = await startOpsServer({ ...config, registry: metrics.registry, ready: () => !stopping });

@@ -2,7 +2,7 @@
  * Every key name of Millrace, for TypeScript and for the Lua scripts.
  *
  * A partition's keys share the hash tag of its root, so that each script stays within one slot of Redis
- * Cluster; BullMQ's prefix and the catalog have tags of their own.
+ * Cluster; BullMQ's prefix, the catalog and the queues' pace have tags of their own.
  */
 
 /** Part of each partition's keys: field name in `keys` → text between the root and the id. */
@@ -108,6 +108,11 @@ export class Keys {
   /** ZSET `<graph>@<revision>`, by the millisecond until which a worker is sure to have it. */
   catalogServed(): string {
     return `${this.catalog()}:served`;
+  }
+
+  /** How fast the workers of a queue are. */
+  pace(queue: string): string {
+    return `${this.prefix}:{pace}:${queue}`;
   }
 
   /** Pub/sub channel on which a run's new event numbers are called out. */

@@ -7,6 +7,7 @@ import { Keys, threadKey } from './keys.ts';
 import { OpenRuns } from './open-runs.ts';
 import { Outbox } from './outbox.ts';
 import { newRunId, partitionOfRun, partitionOfThread } from './partition.ts';
+import { QueuePace } from './queue-pace.ts';
 import type { RedisConnection } from './redis.ts';
 import type { Replication } from './replication.ts';
 import type {
@@ -34,8 +35,8 @@ function idempotencyId(thread: string, key: string): string {
 
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
- * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `dead` has those that may
- * be run again, `effects` are what their tools did, and `expiry` removes unused threads.
+ * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `pace` knows how fast
+ * they end, `dead` has those that may be run again, `effects` are what their tools did, and `expiry` removes unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -46,6 +47,7 @@ export class RunStore {
   readonly threads: ThreadStore;
   readonly outbox: Outbox;
   readonly open: OpenRuns;
+  readonly pace: QueuePace;
   readonly dead: DeadLetters;
   readonly effects: Effects;
   readonly expiry: ThreadExpiry;
@@ -65,6 +67,7 @@ export class RunStore {
     this.read = new RunReader(redis, this.keys, this.#scripts);
     this.outbox = new Outbox(redis, this.keys, this.#scripts);
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
+    this.pace = new QueuePace(redis, this.keys, this.#scripts);
     this.effects = new Effects(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.dead = new DeadLetters(redis, this.keys, this.#scripts, this.read);

@@ -4,13 +4,13 @@ import { routePattern } from './route-pattern.ts';
 
 /**
  * One line for each request, when its answer begins; neither query, headers nor bodies are in it. Requests to
- * `quiet` paths, which come every few seconds, are at level debug.
+ * quiet paths, which come every few seconds, are at level debug.
  */
-export function requestLog(quiet: ReadonlySet<string>): MiddlewareHandler<HttpEnv> {
+export function requestLog(isQuiet: (path: string) => boolean): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
     const start = performance.now();
     await next();
-    c.get('logger')[quiet.has(c.req.path) ? 'debug' : 'info'](
+    c.get('logger')[isQuiet(c.req.path) ? 'debug' : 'info'](
       {
         method: c.req.method,
         route: routePattern(c),

@@ -8,7 +8,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 };
 
 /** Paths that ask how the process is; they need no credentials and tell nothing of any tenant. */
-export const probePaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/metrics', '/ok']);
+const probePaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/metrics', '/ok']);
+
+export function isProbe(path: string): boolean {
+  return probePaths.has(path) || path.startsWith('/scale/');
+}
 
 export interface Readiness {
   /** Redis has been connected and found fit, once. */
@@ -51,7 +55,7 @@ export function infoRoutes(): Hono<HttpEnv> {
         mcp: '/mcp',
         message: '/message',
         langgraph: ['/assistants', '/threads', '/runs'],
-        system: ['/ok', '/info', '/livez', '/readyz', '/metrics'],
+        system: ['/ok', '/info', '/livez', '/readyz', '/metrics', '/scale/{queue}'],
       },
     }),
   );

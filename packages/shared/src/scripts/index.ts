@@ -24,6 +24,7 @@ const names = [
   'note_effect',
   'dead_letters',
   'census',
+  'note_pace',
 ] as const;
 type ScriptName = (typeof names)[number];
 
