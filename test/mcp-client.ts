@@ -10,6 +10,7 @@ export interface CallOptions {
   onprogress?: (step: { progress: number; message?: string | undefined }) => void;
   signal?: AbortSignal;
   idempotencyKey?: string;
+  traceparent?: string;
 }
 
 export interface CallResult {
@@ -44,8 +45,12 @@ function toResult(result: unknown): CallResult {
 /** Each request goes where {@link inTurn} sends it. */
 const nowhere = new URL('http://gateways.test/mcp');
 
-const metaOf = ({ idempotencyKey }: CallOptions) =>
-  idempotencyKey === undefined ? {} : { _meta: { 'millrace/idempotency-key': idempotencyKey } };
+const metaOf = ({ idempotencyKey, traceparent }: CallOptions) => ({
+  _meta: {
+    ...(idempotencyKey !== undefined && { 'millrace/idempotency-key': idempotencyKey }),
+    ...(traceparent !== undefined && { traceparent }),
+  },
+});
 
 async function olderClient(fetch: Fetch, headers: Record<string, string>): Promise<AnyClient> {
   const client = new OlderClient({ name: 'test', version: '1' });

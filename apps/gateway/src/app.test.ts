@@ -155,3 +155,17 @@ it('tells nothing of what went wrong inside', async () => {
   expect(response.status).toBe(500);
   expect(await response.text()).not.toContain('secret');
 });
+
+it.each([
+  ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', true],
+  ['00-00000000000000000000000000000000-b7ad6b7169203331-01', false],
+  ['ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', false],
+  ['whatever', false],
+])('without traces of its own it passes on the caller’s: %s', async (traceparent, good) => {
+  await start();
+  const accepted = await post({ traceparent, tracestate: 'vendor=1' });
+  expect(accepted.status).toBe(202);
+  const { run_id } = (await accepted.json()) as { run_id: string };
+  const run = await gateway.services.store.read.run('default', run_id);
+  expect(run?.request.trace).toEqual(good ? { traceparent, tracestate: 'vendor=1' } : undefined);
+});

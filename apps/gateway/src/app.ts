@@ -12,6 +12,7 @@ import { bodyLimit } from './middleware/body-limit.ts';
 import { cors } from './middleware/cors.ts';
 import { hostCheck } from './middleware/host-check.ts';
 import { httpMetrics } from './middleware/http-metrics.ts';
+import { httpTracing } from './middleware/http-tracing.ts';
 import { requestId } from './middleware/request-id.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { assistantRoutes } from './routes/assistants.ts';
@@ -53,6 +54,7 @@ export function createApp(services: Services, options: AppOptions): Hono<HttpEnv
   );
   // Probes and scrapers come under whatever address the machine has, and without credentials.
   if (config.opsPort === undefined) serveOps(app, services, options);
+  app.use(httpTracing(services.tracing));
   app.use(hostCheck(config));
   app.use(cors(config));
   app.route('/', infoRoutes());

@@ -19,6 +19,7 @@ import {
   variable,
   wholeNumber,
 } from '@millrace/shared/config-fields';
+import { type TracingConfig, toTracing, tracingConfig } from '@millrace/shared/config-tracing';
 import type { LogLevel } from '@millrace/shared/logger';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
@@ -47,6 +48,7 @@ export interface GatewayConfig extends RedisConfig {
   /** Whose backlogs the metrics show; empty unless asked for. */
   metricsTenants: string[];
   logLevel: LogLevel;
+  tracing: TracingConfig;
   retention: Retention;
   /** How many replicas of Redis must have a run before it is accepted. */
   waitReplicas: number;
@@ -66,6 +68,7 @@ export const DEFAULT_TENANT = 'default';
 const shape = {
   ...redisConfig,
   ...retentionConfig,
+  ...tracingConfig,
   HOST: text('127.0.0.1', /^[A-Za-z0-9.:_-]+$/, 'a host name or address without a port'),
   PORT: port(2024),
   OPS_PORT: variable<number | undefined>(undefined, (given) => {
@@ -130,6 +133,7 @@ const gatewayConfig = z
       },
       metricsTenants: env.METRICS_TENANTS ? tenantsOf(env.API_KEYS) : [],
       logLevel: env.LOG_LEVEL,
+      tracing: toTracing(env),
       retention: toRetention(env),
       waitReplicas: env.REDIS_WAIT_REPLICAS,
       waitMs: env.WAIT_SECONDS,

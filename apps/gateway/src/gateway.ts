@@ -12,6 +12,7 @@ import {
 } from '@millrace/shared/redis';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import { Replication } from '@millrace/shared/replication';
+import { openTracing } from '@millrace/shared/tracing';
 import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
@@ -52,6 +53,8 @@ export async function startGateway(
 }
 
 async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Promise<Gateway> {
+  const tracing = await openTracing(config.tracing, 'millrace-gateway', logger);
+  life.onStop('tracing', tracing.close);
   const drain = new AbortController();
   const open = (target: RedisTarget) => {
     const redis = connect(target, 'gateway', logger);
@@ -75,6 +78,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
     replication,
     limits: config.limits,
     counters: gatewayCounters(registry),
+    tracing,
     logger,
   });
   life.onStop('services', services.close);

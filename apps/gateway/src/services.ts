@@ -15,6 +15,7 @@ import type { Replication } from '@millrace/shared/replication';
 import type { Lease, Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import { EXPIRED_FENCE_MS } from '@millrace/shared/thread-expiry';
+import { noTracing, type Tracing } from '@millrace/shared/tracing';
 import type { Redis } from 'ioredis';
 import { Capacity, type CapacityLimits, NO_LIMITS } from './capacity.ts';
 import { CatalogCache } from './catalog-cache.ts';
@@ -28,6 +29,7 @@ export interface Services {
   catalog: CatalogCache;
   capacity: Capacity;
   counters: GatewayCounters;
+  tracing: Tracing;
   /** Asks each Redis there is how it is. */
   servers: { main: () => Promise<RedisStatus>; checkpoints?: () => Promise<RedisStatus> };
   /** The checkpoints of one tenant. */
@@ -55,6 +57,8 @@ export interface ServiceParts {
   limits?: CapacityLimits;
   /** Shown to nobody unless given. */
   counters?: GatewayCounters;
+  /** None unless given. */
+  tracing?: Tracing;
   logger: Logger;
 }
 
@@ -68,6 +72,7 @@ export function createServices(parts: ServiceParts): Services {
     replication,
     limits = NO_LIMITS,
     counters = gatewayCounters(new Registry()),
+    tracing = noTracing,
     logger,
   } = parts;
   const store = new RunStore(redis, { keys, replication, ...(retention && { retention }) });
@@ -91,6 +96,7 @@ export function createServices(parts: ServiceParts): Services {
       logger,
     ),
     counters,
+    tracing,
     servers: {
       main: () => redisStatus(redis),
       ...(checkpointRedis !== redis && { checkpoints: () => redisStatus(checkpointRedis) }),

@@ -1,4 +1,5 @@
 import type { Claim } from '@millrace/shared/run-moves';
+import { noTracing, type Span } from '@millrace/shared/tracing';
 
 /**
  * Why an attempt stops before the graph is through.
@@ -29,6 +30,8 @@ export class Attempt {
   #baseStep: number | undefined;
   /** How many of its events are known to be stored. */
   eventsStored = 0;
+  /** What its work is part of. */
+  span: Span = noTracing.start('');
 
   /** @param progressed to be called when a checkpoint of this attempt is stored */
   constructor(claim: Claim, progressed: () => void = () => undefined) {

@@ -16,6 +16,7 @@ import {
   variable,
   wholeNumber,
 } from '@millrace/shared/config-fields';
+import { type TracingConfig, toTracing, tracingConfig } from '@millrace/shared/config-tracing';
 import type { LogLevel } from '@millrace/shared/logger';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
@@ -24,6 +25,7 @@ import { type ModelPrices, readModelPrices } from './model-prices.ts';
 const schema = z.object({
   ...redisConfig,
   ...retentionConfig,
+  ...tracingConfig,
   WORKER_HOST: text('127.0.0.1'),
   WORKER_PORT: port(9464),
   WORKER_CONCURRENCY: wholeNumber(4, { min: 1, max: 1000 }),
@@ -73,6 +75,9 @@ export interface WorkerConfig extends RedisConfig {
   retention: Retention;
   exitOnStdinClose: boolean;
   logLevel: LogLevel;
+  tracing: TracingConfig;
+  /** Whether LangChain sends traces to LangSmith; a project's own file of variables may say so later. */
+  langsmith: () => boolean;
 }
 
 /** A timer that waits longer than this fires at once. */
@@ -108,6 +113,11 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     retention: toRetention(read),
     exitOnStdinClose: read.EXIT_ON_STDIN_CLOSE,
     logLevel: read.LOG_LEVEL,
+    tracing: toTracing(read),
+    langsmith: () =>
+      ['LANGSMITH_TRACING', 'LANGSMITH_TRACING_V2', 'LANGCHAIN_TRACING_V2'].some(
+        (name) => env[name] === 'true',
+      ),
   };
 }
 

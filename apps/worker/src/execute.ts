@@ -13,6 +13,7 @@ import type { LoadedGraph } from './loader/loaded-graph.ts';
 import { ModelMeter } from './model-metrics.ts';
 import { isHeldInside, openQuestions } from './questions.ts';
 import { type Resumption, resumption } from './resume-rule.ts';
+import { kindOf, RunTracer } from './run-tracer.ts';
 import { readHead, standingOf } from './standing.ts';
 import { stranded } from './stranded.ts';
 import { eventData, eventName, graphModes } from './stream-modes.ts';
@@ -65,16 +66,9 @@ export async function execute(
       await Promise.all([describeHead(graph, saver, thread), events.flush()]);
       return early;
     }
-    await invoke(
-      worker,
-      attempt,
-      loaded,
-      graph,
-      resume,
-      guard,
-      events,
-      history,
-      await stepsUsed(attempt, saver, head),
+    const used = await stepsUsed(attempt, saver, head);
+    await traced(worker, attempt, (tracer) =>
+      invoke(worker, attempt, loaded, graph, resume, guard, events, history, used, tracer),
     );
     await history.close();
     await events.flush();
@@ -100,6 +94,26 @@ export async function execute(
   }
 }
 
+/** Does the graph's work within a span of its own, when there are traces. */
+async function traced(
+  worker: WorkerContext,
+  { claim, span }: Attempt,
+  work: (tracer: RunTracer | undefined) => Promise<void>,
+): Promise<void> {
+  const { tracing, logger } = worker;
+  if (!tracing.on) return work(undefined);
+  const tracer = new RunTracer(tracing, span, { graph: claim.request.graph, thread: claim.thread }, logger);
+  let failure: string | undefined;
+  try {
+    await tracing.within(tracer.span, () => work(tracer));
+  } catch (error) {
+    failure = kindOf(error);
+    throw error;
+  } finally {
+    tracer.close(failure);
+  }
+}
+
 /** Lets the graph run to its end, its next question, or an error. */
 async function invoke(
   worker: WorkerContext,
@@ -111,6 +125,7 @@ async function invoke(
   events: EventWriter,
   history: History,
   used: number,
+  tracer: RunTracer | undefined,
 ): Promise<void> {
   const { claim } = attempt;
   const { request } = claim;
@@ -121,7 +136,7 @@ async function invoke(
   const stream = await graph.stream(graphInput(loaded, claim, resume), {
     ...graphConfig(claim, 'from' in resume ? resume.from : undefined),
     signal: attempt.signal,
-    callbacks: [guard, new ModelMeter(worker.metrics.models, worker.logger)],
+    callbacks: [guard, new ModelMeter(worker.metrics.models, worker.logger), ...(tracer ? [tracer] : [])],
     durability: 'sync',
     recursionLimit: Math.max(1, stepLimit(worker, claim) - used),
     // `checkpoints` tells what the next step is; readers without graph code need it stored. `messages` makes models

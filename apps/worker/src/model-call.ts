@@ -27,6 +27,20 @@ export function answerOf(output: LLMResult): Record<string, unknown> {
   return asRecord((output.generations[0]?.[0] as { message?: unknown } | undefined)?.message);
 }
 
+/** Which model answered, and why it stopped, as far as the provider tells. */
+export function responseOf(output: LLMResult): {
+  model: string | undefined;
+  finishReason: string | undefined;
+} {
+  // Streamed, it is beside the message; else within it.
+  const beside = output.generations[0]?.[0]?.generationInfo ?? {};
+  const within = asRecord(answerOf(output).response_metadata);
+  return {
+    model: [beside.model_name, within.model_name, within.model].find(isText),
+    finishReason: [beside.finish_reason, within.finish_reason, within.stop_reason].find(isText),
+  };
+}
+
 /** @returns undefined when the provider does not tell. */
 export function usageOf(output: LLMResult): TokenUsage | undefined {
   const usage = asRecord(answerOf(output).usage_metadata);

@@ -4,6 +4,7 @@ import { type RaisedFence, raiseFence, readFence } from '@millrace/checkpoint-re
 import { CheckpointReader } from '@millrace/checkpoint-redis/reader';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Claim, Finish } from '@millrace/shared/run-moves';
+import type { Span } from '@millrace/shared/tracing';
 import { Attempt } from './attempt.ts';
 import { ANOTHER_TIME_MS, type AttemptResult } from './attempt-result.ts';
 import { editState } from './edit-state.ts';
@@ -37,22 +38,57 @@ interface Claimed {
 async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Promise<void> {
   const { runId, tenant, thread, attempt: number, request } = attempt.claim;
   const { requestId } = request;
+  const span = startProcessing(worker, attempt.claim);
+  attempt.span = span;
   const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
   worker.metrics.claimed.inc({ graph: request.graph });
   if (worker.company.isCrowded) attempt.drain();
   let result: AttemptResult['result'] = 'lost';
+  let failure: string | undefined = 'lost';
   try {
-    const outcome = await carryOut(worker, attempt, head);
-    if (await conclude(worker, attempt, outcome)) result = outcome.result;
+    const outcome = await worker.tracing.within(span, () => carryOut(worker, attempt, head));
+    if (await conclude(worker, attempt, outcome)) {
+      result = outcome.result;
+      failure = outcome.result === 'end' ? outcome.end.error?.code : undefined;
+      if (outcome.result === 'end') span.set({ 'millrace.run.status': outcome.end.status });
+    }
     logger.info(
       { result: outcome.result, ...(outcome.result === 'end' && { status: outcome.end.status }) },
       'attempt ended',
     );
   } finally {
+    span.set({ 'millrace.attempt.result': result });
+    span.end(failure);
     worker.metrics.attempts.inc({ graph: request.graph, result });
     worker.leases.remove(attempt);
   }
+}
+
+/**
+ * By OpenTelemetry's conventions for messaging. Each attempt is a child of what sent the run: one that was killed has told
+ * nothing, and the next still belongs to the trace.
+ */
+function startProcessing(worker: WorkerContext, claim: Claim): Span {
+  const { request, runId, thread, tenant, attempt } = claim;
+  const queue = worker.graphs.get(request.graph)?.queue;
+  return worker.tracing.start(queue === undefined ? 'process' : `process ${queue}`, {
+    kind: 'consumer',
+    parent: request.trace,
+    attributes: {
+      'messaging.system': 'millrace',
+      'messaging.operation.type': 'process',
+      'messaging.operation.name': 'process',
+      'messaging.destination.name': queue,
+      'messaging.message.id': runId,
+      'gen_ai.agent.name': request.graph,
+      'gen_ai.conversation.id': thread,
+      'session.id': thread,
+      'millrace.run.kind': request.kind,
+      'millrace.attempt': attempt,
+      'millrace.tenant': tenant,
+    },
+  });
 }
 
 /** Takes the thread's lease, here and at the checkpoint store. Undefined when there is nothing to take. */

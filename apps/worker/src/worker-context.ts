@@ -3,6 +3,7 @@ import type { Logger } from '@millrace/shared/logger';
 import type { Doorbell } from '@millrace/shared/queue';
 import type { RedisConnection } from '@millrace/shared/redis';
 import type { RunStore } from '@millrace/shared/run-store';
+import type { Tracing } from '@millrace/shared/tracing';
 import type { Company } from './company.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
@@ -38,5 +39,6 @@ export interface WorkerContext {
   /** Which model answers, when that must be said with every result. */
   modelNote: string | undefined;
   metrics: WorkerMetrics;
+  tracing: Tracing;
   logger: Logger;
 }

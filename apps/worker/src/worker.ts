@@ -7,11 +7,13 @@ import type { Logger } from '@millrace/shared/logger';
 import { Doorbell, type JobData } from '@millrace/shared/queue';
 import { checkServer, connect, whenReady } from '@millrace/shared/redis';
 import { RunStore } from '@millrace/shared/run-store';
+import { openTracing } from '@millrace/shared/tracing';
 import { Worker as QueueWorker } from 'bullmq';
 import { Company } from './company.ts';
 import type { WorkerConfig } from './config.ts';
 import { drain } from './drain.ts';
 import { loadWorkerGraphs } from './graphs.ts';
+import { flushLangSmith } from './langsmith.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { workerMetrics } from './metrics.ts';
 import { startOpsServer } from './ops-server.ts';
@@ -44,6 +46,9 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     for (const step of closing.reverse()) await step();
   };
   try {
+    const tracing = await openTracing(config.tracing, 'millrace-worker', logger);
+    // Asked at the end: a project's own variables may switch it on.
+    closing.push(() => Promise.all([tracing.close(), config.langsmith() ? flushLangSmith() : undefined]));
     const { graphs, model } = await loadWorkerGraphs(config);
     const redis = connect(config.redis, 'worker', logger);
     closing.push(() => redis.disconnect());
@@ -107,6 +112,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       limits: config,
       modelNote: model?.note,
       metrics,
+      tracing,
       logger,
     };
 

@@ -1,4 +1,5 @@
 import type { Logger } from '@millrace/shared/logger';
+import type { Span } from '@millrace/shared/tracing';
 import type { StreamMetrics } from '../metrics.ts';
 
 /** What the middleware knows of a request by the time a route runs. */
@@ -10,5 +11,6 @@ export interface HttpEnv {
     requestId: string;
     logger: Logger;
     streams: StreamMetrics;
+    span: Span;
   };
 }

@@ -15,6 +15,7 @@ export async function callGraph(call: ToolCall, tool: GraphTool, args: JsonObjec
   const accepted = await submitRun(call.services, {
     tenant: call.tenant,
     requestId: call.requestId,
+    span: call.span,
     assistant: tool.graph.graph,
     thread,
     createThread: true,

@@ -93,6 +93,7 @@ export const handles: Record<(typeof handleToolNames)[number], Handle> = {
     const accepted = await submitRun(call.services, {
       tenant: call.tenant,
       requestId: call.requestId,
+      span: call.span,
       assistant: run.request.graph,
       thread: run.thread,
       chain: run.chain,

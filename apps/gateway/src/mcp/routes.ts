@@ -39,6 +39,7 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
       tenant: c.get('tenant'),
       requestId: c.get('requestId'),
       logger: c.get('logger'),
+      span: c.get('span'),
     };
     const response = await handler.fetch(c.req.raw, { authInfo: toAuthInfo(caller) });
     if (response.status === 405) response.headers.set('Allow', 'POST');

@@ -58,7 +58,7 @@ export function createServer(
 
   server.setRequestHandler('tools/call', ({ params }, context) =>
     guarded(caller, () =>
-      withToolCall(services, caller, limits, context, (call) => callTool(call, check, params)),
+      withToolCall(services, caller, limits, params.name, context, (call) => callTool(call, check, params)),
     ),
   );
   return server;
@@ -73,10 +73,14 @@ async function callTool(
   const args = (params.arguments ?? {}) as JsonObject;
   try {
     const handle = handleToolNames.find((one) => one === name);
-    if (handle) return await handles[handle](call, args);
+    if (handle) {
+      call.span.rename(`tools/call ${handle}`);
+      return await handles[handle](call, args);
+    }
     const graphs = graphTools(await call.services.catalog.list());
     const tool = graphs.find((one) => one.definition.name === name);
     if (tool) {
+      call.span.rename(`tools/call ${name}`);
       const fault = check.faultOf(tool.definition, args);
       if (fault !== undefined) return failure(`The arguments are not valid: ${fault}`);
       return await callGraph(call, tool, args);

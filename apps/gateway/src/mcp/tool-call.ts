@@ -1,4 +1,6 @@
+import { readTraceContext } from '@millrace/shared/contract/trace';
 import type { Logger } from '@millrace/shared/logger';
+import type { Span } from '@millrace/shared/tracing';
 import {
   type CallToolResult,
   ProtocolError,
@@ -16,6 +18,8 @@ export interface Caller {
   tenant: string;
   requestId: string;
   logger: Logger;
+  /** Of the HTTP request. */
+  span?: Span;
 }
 
 /** What every tool works with during one call. */
@@ -23,6 +27,7 @@ export interface ToolCall {
   services: Services;
   tenant: string;
   requestId: string;
+  span: Span;
   /** Milliseconds a call waits for its run unless the tool's arguments say otherwise. */
   waitMs: number;
   /**
@@ -48,12 +53,14 @@ export interface McpLimits {
 /**
  * Runs a tool with what the request brings along.
  *
+ * @param tool its name, as the client gives it
  * @throws ProtocolError when the request's `_meta` is not valid
  */
 export async function withToolCall(
   services: Services,
   caller: Caller,
   limits: McpLimits,
+  tool: string,
   context: ServerContext,
   run: (call: ToolCall) => Promise<CallToolResult>,
 ): Promise<CallToolResult> {
@@ -65,26 +72,52 @@ export async function withToolCall(
       `_meta["${IDEMPOTENCY_KEY}"] must be 1 to 255 printable ASCII characters`,
     );
   }
+  const span = startCall(services, caller, tool, meta);
   const progress = progressOf(context, limits.progressMs);
   const waiting = new AbortController();
   const stop = () => waiting.abort();
   const signals = [context.mcpReq.signal, limits.drain];
   if (signals.some((signal) => signal.aborted)) stop();
   for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
+  let failure: string | undefined = '_OTHER';
   try {
-    return await run({
+    const result = await run({
       services,
       tenant: caller.tenant,
       requestId: caller.requestId,
+      span,
       waitMs: limits.waitMs,
       signal: waiting.signal,
       progress,
       idempotencyKey: key,
     });
+    failure = result.isError ? 'tool_error' : undefined;
+    return result;
   } finally {
     for (const signal of signals) signal.removeEventListener('abort', stop);
+    span.end(failure);
     await progress?.close();
   }
+}
+
+/** By OpenTelemetry's conventions for MCP, whose messages may carry a trace of their own beside that of HTTP. */
+function startCall(
+  { tracing }: Services,
+  { span: http }: Caller,
+  tool: string,
+  meta: ServerContext['mcpReq']['_meta'],
+): Span {
+  const own = readTraceContext(meta?.traceparent, meta?.tracestate);
+  return tracing.start('tools/call', {
+    kind: 'server',
+    parent: own ?? http,
+    link: own && http,
+    attributes: {
+      'mcp.method.name': 'tools/call',
+      'gen_ai.operation.name': 'execute_tool',
+      'gen_ai.tool.name': tool,
+    },
+  });
 }
 
 function progressOf(context: ServerContext, everyMs: number): Progress | undefined {

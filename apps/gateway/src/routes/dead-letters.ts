@@ -22,7 +22,10 @@ export function deadLetterRoutes(services: Services): Hono<HttpEnv> {
   });
 
   app.post('/dead-letters/:run_id/rerun', async (c) => {
-    const run = await rerun(services, c.get('tenant'), c.req.param('run_id'), c.get('requestId'));
+    const run = await rerun(services, c.get('tenant'), c.req.param('run_id'), {
+      requestId: c.get('requestId'),
+      span: c.get('span'),
+    });
     c.header('Location', `/message/${run.id}`);
     return c.json({ run_id: run.id, thread_id: run.thread, status: run.status }, 202);
   });

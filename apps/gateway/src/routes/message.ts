@@ -124,6 +124,7 @@ async function orderOf(c: Context<HttpEnv>, services: Services, body: MessageBod
   return {
     tenant,
     requestId: c.get('requestId'),
+    span: c.get('span'),
     assistant: graph.graph,
     thread: body.thread_id,
     // An answer to a thread that is not there is a mistake, not a beginning.

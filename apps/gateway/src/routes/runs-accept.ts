@@ -38,6 +38,7 @@ export async function acceptRun(
       ...order,
       tenant: c.get('tenant'),
       requestId: c.get('requestId'),
+      span: c.get('span'),
       thread,
       batch: options.batch,
       createThread: body.if_not_exists === 'create',

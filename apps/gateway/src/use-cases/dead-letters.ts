@@ -1,6 +1,8 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import { type DeadLetterPlace, isDead } from '@millrace/shared/dead-letters';
+import type { Submission } from '@millrace/shared/run-moves';
+import type { Span } from '@millrace/shared/tracing';
 import type { Services } from '../services.ts';
 import { workOf } from './go-on.ts';
 import { getRun } from './runs.ts';
@@ -25,7 +27,7 @@ export async function rerun(
   services: Services,
   tenant: string,
   runId: string,
-  requestId: string,
+  by: { requestId: string; span?: Span | undefined },
 ): Promise<RunRecord> {
   const asked = await getRun(services, tenant, runId);
   const run = await newestOf(services, asked);
@@ -33,15 +35,16 @@ export async function rerun(
   if (!isDead(run)) throw notDead(run);
   if (!(await isWhereItWas(services, run))) throw moved(run);
   const graph = await services.catalog.resolve(run.request.graph, 'graph');
-  const result = await accept(services, {
+  const submission: Submission = {
     tenant,
     thread: run.thread,
     createThread: false,
-    request: { ...run.request, ...workOf(run), graph: graph.graph, requestId },
+    request: { ...run.request, ...workOf(run), graph: graph.graph, requestId: by.requestId },
     queue: graph.queue,
     multitask: 'enqueue',
     rerun: run.id,
-  });
+  };
+  const result = await accept(services, submission, { span: by.span });
   if (result.outcome === 'accepted') return getRun(services, tenant, result.runId);
   if (result.outcome === 'moved') throw moved(run);
   throw new Refusal('not_found', `The thread of run "${run.id}" is gone`, { field: 'run_id' });

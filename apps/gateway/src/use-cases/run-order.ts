@@ -1,6 +1,7 @@
 import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import type { MultitaskStrategy, RunKind } from '@millrace/shared/contract/run';
 import type { StreamMode } from '@millrace/shared/contract/stream-mode';
+import type { Span } from '@millrace/shared/tracing';
 import type { Batch } from './admit.ts';
 
 /** A run as a face asks for it. */
@@ -8,6 +9,8 @@ export interface RunOrder {
   tenant: string;
   /** Of the HTTP request that brings the order. */
   requestId?: string | undefined;
+  /** Of the work that brings it; its trace goes on with the run. */
+  span?: Span | undefined;
   /** Assistant id or graph name. */
   assistant: string;
   kind?: RunKind;

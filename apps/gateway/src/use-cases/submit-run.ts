@@ -4,6 +4,7 @@ import { Refusal } from '@millrace/shared/contract/error';
 import type { RunRequest } from '@millrace/shared/contract/run';
 import { derivedThreadId } from '@millrace/shared/partition';
 import type { Submission, SubmitResult } from '@millrace/shared/run-moves';
+import type { Span } from '@millrace/shared/tracing';
 import type { Services } from '../services.ts';
 import { admit, type Batch } from './admit.ts';
 import { type Answers, keyAnswers } from './answers.ts';
@@ -57,7 +58,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     ...(order.chain !== undefined && { chain: order.chain }),
     ...(idempotency && { idempotency }),
   };
-  const result = await accept(services, submission, order.batch);
+  const result = await accept(services, submission, order);
   switch (result.outcome) {
     case 'accepted':
       return { runId: result.runId, thread, graph, repeated: result.repeated };
@@ -90,20 +91,26 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
 /**
  * Submits while there is room, and rings.
  *
+ * @param by the batch that the run is one of, and the work that brings it
  * @throws Refusal `too_many_runs`, `overloaded`
  */
 export async function accept(
   services: Services,
   submission: Submission,
-  batch?: Batch,
+  by: { batch?: Batch | undefined; span?: Span | undefined } = {},
 ): Promise<SubmitResult> {
-  const { tenant, thread, request } = submission;
-  const admission = await admit(services, tenant, request, batch);
-  const result = await services.store.submit(submission).catch((error: unknown) => {
+  const { tenant, thread } = submission;
+  const admission = await admit(services, tenant, submission.request, by.batch);
+  const sending = by.span && startSending(services, by.span, submission);
+  const request = sending?.context ? { ...submission.request, trace: sending.context } : submission.request;
+  const result = await services.store.submit({ ...submission, request }).catch((error: unknown) => {
     // Stored or not: the next reading shows it.
     admission?.settle(true);
+    sending?.end('unavailable');
     throw error;
   });
+  if (result.outcome === 'accepted') sending?.set({ 'messaging.message.id': result.runId });
+  sending?.end(result.outcome === 'accepted' ? undefined : result.outcome);
   admission?.settle(result.outcome === 'accepted' && !result.repeated);
   if (result.outcome === 'accepted') {
     const { runId, repeated, fence } = result;
@@ -115,6 +122,22 @@ export async function accept(
     await ring(services, result.job);
   }
   return result;
+}
+
+/** By OpenTelemetry's conventions for messaging: the run is a message, which a worker will process. */
+function startSending({ tracing }: Services, parent: Span, { queue, request, thread }: Submission): Span {
+  return tracing.start(`send ${queue}`, {
+    kind: 'producer',
+    parent,
+    attributes: {
+      'messaging.system': 'millrace',
+      'messaging.operation.type': 'send',
+      'messaging.operation.name': 'send',
+      'messaging.destination.name': queue,
+      'gen_ai.agent.name': request.graph,
+      'gen_ai.conversation.id': thread,
+    },
+  });
 }
 
 /**

@@ -3,6 +3,7 @@ import { effectAnswer } from './effect.ts';
 import { runError } from './error.ts';
 import { json, jsonObject } from './json.ts';
 import { streamModes } from './stream-mode.ts';
+import { traceContext } from './trace.ts';
 
 export const runStatuses = ['queued', 'running', 'interrupted', 'succeeded', 'failed', 'cancelled'] as const;
 export type RunStatus = (typeof runStatuses)[number];
@@ -74,6 +75,8 @@ export const runRequest = z.object({
   multitask: z.enum(multitaskStrategies).optional(),
   /** Of the HTTP request that asked for it, so that the logs of gateway and worker can be put together. */
   requestId: z.string().optional(),
+  /** What asked for it, in the trace that goes on with its attempts. */
+  trace: traceContext.optional(),
   /** For `update_state`: the node in whose name the state is edited. */
   asNode: z.string().optional(),
 });
