@@ -55,6 +55,8 @@ export async function startGateway(
 async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Promise<Gateway> {
   const tracing = await openTracing(config.tracing, 'millrace-gateway', logger);
   life.onStop('tracing', tracing.close);
+  // What is opened from here on nobody would close.
+  if (life.stopping) throw new Error('the gateway was closed while it started');
   const drain = new AbortController();
   const open = (target: RedisTarget) => {
     const redis = connect(target, 'gateway', logger);

@@ -115,7 +115,7 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     logLevel: read.LOG_LEVEL,
     tracing: toTracing(read),
     langsmith: () =>
-      ['LANGSMITH_TRACING', 'LANGSMITH_TRACING_V2', 'LANGCHAIN_TRACING_V2'].some(
+      ['LANGSMITH_TRACING', 'LANGSMITH_TRACING_V2', 'LANGCHAIN_TRACING', 'LANGCHAIN_TRACING_V2'].some(
         (name) => env[name] === 'true',
       ),
   };

@@ -82,9 +82,7 @@ export class RunTracer extends BaseCallbackHandler {
   }
 
   override handleChainError(error: unknown, runId: string): void {
-    // A question, or a jump to the parent graph, is thrown as well, and is no failure.
-    const bubbles = (error as { is_bubble_up?: unknown } | null)?.is_bubble_up === true;
-    this.#end(runId, {}, bubbles ? undefined : kindOf(error));
+    this.#end(runId, {}, failureOf(error));
   }
 
   override handleChatModelStart(
@@ -168,8 +166,7 @@ export class RunTracer extends BaseCallbackHandler {
   }
 
   override handleToolError(error: unknown, runId: string): void {
-    const bubbles = (error as { is_bubble_up?: unknown } | null)?.is_bubble_up === true;
-    this.#end(runId, {}, bubbles ? undefined : kindOf(error));
+    this.#end(runId, {}, failureOf(error));
   }
 
   #of(runId: string | undefined): Span {
@@ -205,6 +202,12 @@ export class RunTracer extends BaseCallbackHandler {
       this.#logger.debug({ err: error }, 'a call could not be traced');
     }
   }
+}
+
+/** A question, or a jump to the parent graph, is thrown as well, and is no failure. */
+function failureOf(error: unknown): string | undefined {
+  const bubbles = (error as { is_bubble_up?: unknown } | null)?.is_bubble_up === true;
+  return bubbles ? undefined : kindOf(error);
 }
 
 /** The class of an error: its message may quote a prompt. */
