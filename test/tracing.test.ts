@@ -44,7 +44,7 @@ async function start(app: 'gateway' | 'worker', env: Record<string, string>): Pr
   const own = await startProcess(app, {
     REDIS_URL: redis.url,
     REDIS_PREFIX: redis.keys.prefix,
-    LEASE_SECONDS: '1',
+    LEASE_SECONDS: '3',
     ...env,
   });
   processes.push(own);
