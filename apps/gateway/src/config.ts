@@ -95,6 +95,9 @@ const shape = {
   EXIT_ON_STDIN_CLOSE: flag(false),
 };
 
+/** The names of all variables. */
+export const gatewayVariables: readonly string[] = Object.keys(shape);
+
 /** All variables of the gateway; `.env.example` says what each one means. */
 const gatewayConfig = z
   .object(shape)

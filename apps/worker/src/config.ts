@@ -46,6 +46,9 @@ const schema = z.object({
   LOG_LEVEL: logLevel,
 });
 
+/** The names of all variables. */
+export const workerVariables: readonly string[] = Object.keys(schema.shape);
+
 /** What one worker process is told. Times are milliseconds. */
 export interface WorkerConfig extends RedisConfig {
   host: string;
