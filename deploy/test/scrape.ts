@@ -17,3 +17,10 @@ export function readMetrics(text: string, into: Metrics = new Map()): Metrics {
   }
   return into;
 }
+
+/** The value of one sample. */
+export function readSample(text: string, name: string, labels: Record<string, string>): number | undefined {
+  const inner = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+  const line = text.split('\n').find((one) => one.startsWith(`${name}{${inner.join(',')}} `));
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')));
+}
