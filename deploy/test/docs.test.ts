@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { components, deployDir, kustomizations } from './kustomize.ts';
+import { selectorsOf } from './promql.ts';
+import { queries } from './queries.ts';
 
 const pages = readdirSync(deployDir, { recursive: true, encoding: 'utf8' }).filter(
   (file) => file.endsWith('.md') && !file.includes('node_modules'),
@@ -43,6 +45,22 @@ it('names every alert where monitoring is described', () => {
   const text = readFileSync(join(deployDir, 'components/monitoring/README.md'), 'utf8');
   const alerts = readdirSync(join(deployDir, 'runbooks')).map((file) => file.replace('.md', ''));
   expect(alerts.filter((name) => !text.includes(name))).toEqual([]);
+});
+
+it('speaks only of metrics that a query uses', () => {
+  const used = queries().flatMap(({ expr }) =>
+    selectorsOf(expr).map(({ metric }) => metric.replace(/_bucket$/, '')),
+  );
+  for (const page of pages) {
+    const text = readFileSync(join(deployDir, page), 'utf8');
+    const named = [
+      ...text.matchAll(
+        /\b(?:millrace_|http_request)[a-z_]*(?:_total|_seconds|_ratio|_demand|_slots|_attempts)\b/g,
+      ),
+    ];
+    for (const [metric] of named)
+      expect({ page, metric, used: used.includes(metric) }).toEqual({ page, metric, used: true });
+  }
 });
 
 it('shows YAML that can be read', () => {

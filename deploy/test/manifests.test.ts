@@ -139,6 +139,22 @@ it('deploys the version that the repository has', async () => {
   expect([...new Set(images.map((image) => image.split(':').at(-1)))]).toEqual([version]);
 });
 
+it('has every script that a container runs in the image', async () => {
+  const all = (await Promise.all(sets.map(({ load }) => load()))).flatMap(workloads);
+  const commands = all.flatMap(({ containers }) => containers.map(({ command }) => command));
+  const scripts = commands.flatMap(([program, script = '']) => (program === 'node' ? [script] : []));
+  const copied = [...read('Dockerfile').matchAll(/^COPY (?!--)(.*) \S+$/gm)].flatMap(([, list = '']) =>
+    list.split(' '),
+  );
+  const ignored = read('../.dockerignore').split('\n');
+  expect(new Set(scripts).size).toBeGreaterThan(3);
+  for (const script of new Set(scripts)) {
+    const from = copied.find((path) => script === path || script.startsWith(`${path}/`));
+    expect({ script, from }).toEqual({ script, from: expect.any(String) });
+    expect(ignored).toContain(`!${from}`);
+  }
+});
+
 it('gives Guaranteed Pods what they may use', async () => {
   const objects = await compose(['components/guaranteed']);
   const apps = workloads(objects).filter((workload) => appOf(workload) !== undefined);
