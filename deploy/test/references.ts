@@ -3,9 +3,15 @@ import { type Container, selects, type Workload, workloads } from './pods.ts';
 
 /** Secrets that operators make, with the keys that are read; README.md tells of each. */
 export const SECRETS: Record<string, string[]> = {
-  'millrace-redis': ['REDIS_PASSWORD', 'REDIS_URL'],
+  'millrace-redis': ['REDIS_PASSWORD', 'REDIS_URL', 'REDIS_SENTINEL_PASSWORD'],
   'millrace-api-keys': ['API_KEYS'],
   'millrace-model': ['OPENAI_API_KEY'],
+  'millrace-tracing': [
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    'LANGFUSE_PUBLIC_KEY',
+    'LANGFUSE_SECRET_KEY',
+    'LANGSMITH_API_KEY',
+  ],
   'millrace-tls': ['tls.crt', 'tls.key'],
 };
 
