@@ -42,7 +42,7 @@ it('is a configuration that a real Redis takes, and that gateways and workers ac
       throw new Error(`Redis refuses the file: ${said}`);
     }),
   ]);
-  await checkServer(redis, { allowEviction: false });
+  await checkServer(redis, { variable: 'REDIS_URL', allowEviction: false });
   // Each line that says something, as the server has it.
   const settings = conf
     .split('\n')
