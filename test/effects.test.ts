@@ -448,7 +448,8 @@ export const foreign = new StateGraph(MessagesAnnotation)
 
 /** Passes on what is sent to Redis until it has seen a text in it; from there on it holds everything back. */
 async function holdingProxy(target: string, text: string) {
-  const { hostname, port } = new URL(target);
+  const url = new URL(target);
+  const { hostname, port } = url;
   const sockets = new Set<Socket>();
   let seen = () => {};
   const held = new Promise<void>((resolve) => {
@@ -477,8 +478,9 @@ async function holdingProxy(target: string, text: string) {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: url.href,
     held,
     release: () => {
       released = true;
