@@ -203,6 +203,19 @@ it('counts attempts that died and ends that no worker brings about, and tells th
   await until(async () => seriesOf(await scrape(second), 'millrace_worker_draining') === 1);
 });
 
+it('leaves an end to who brought it about, though it hears of it', async () => {
+  const { runId } = await client.submit('echo');
+  const by = { worker: 'gone', nonce: 'n', leaseMs: 1, crashBudget: 3 };
+  expect(await client.store.claim(runId, by, { token: 0 })).toMatchObject({ outcome: 'claimed' });
+  await until(async () => (await client.store.cancel(runId)).outcome === 'ended');
+  const worker = await start('worker', graphs);
+  // The delivery is still there.
+  await until(async () => (await client.doorbell.demand('default', 0)).demand === 0);
+  const own = await scrape(worker);
+  expect(seriesOf(own, 'millrace_runs_ended_total', { graph: 'echo' })).toBeUndefined();
+  expect(seriesOf(own, 'millrace_crashes_total', { graph: 'echo' })).toBeUndefined();
+});
+
 it('shows the open streams, and the events sent', async () => {
   const [gateway] = await Promise.all([start('gateway'), start('worker', graphs)]);
   ledger.hold('echo');

@@ -126,7 +126,7 @@ async function claimRun(worker: WorkerContext, runId: string): Promise<Claimed |
       const ended = { prefix, namespace: claim.tenant, threadId: claim.thread };
       await raiseFence(checkpointRedis, ended, { token: claim.token, nonce: by.nonce });
       await worker.doorbell.ring([claim.job]);
-      await observeEndInClaim(worker, claim.tenant, runId, crashed);
+      if (claim.here) await observeEndInClaim(worker, claim.tenant, runId, crashed);
     }
     if (claim.outcome === 'later') return 'not_now';
     if (claim.outcome !== 'claimed') return undefined;

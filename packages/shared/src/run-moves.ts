@@ -88,10 +88,10 @@ export type ClaimResult =
   /** Its last holder is gone: look at the thread in the checkpoint store, and claim again with what is there. */
   | { outcome: 'look'; tenant: string; thread: string }
   /**
-   * The claim itself ended the run (crash budget, cancelled); the next one of the thread may be ready. The token is to be
-   * raised at the checkpoint store, so that a holder that comes back finds it closed.
+   * The run was ended in place of its holder (crash budget, cancelled), by this very claim if `here`; the next one of the
+   * thread may be ready. The token is to be raised at the checkpoint store, so that a holder that comes back finds it closed.
    */
-  | { outcome: 'ended'; job: Job | undefined; token: number; tenant: string; thread: string };
+  | { outcome: 'ended'; job: Job | undefined; token: number; tenant: string; thread: string; here: boolean };
 
 /** `rollback`: what the run has written is taken back, as if it had never been. */
 export type CancelAction = 'interrupt' | 'rollback';

@@ -164,8 +164,15 @@ export class RunStore {
       RUN_RECORD_VERSION,
     )) as [string, ...unknown[]];
     if (reply[0] === 'ended') {
-      const [, job, token, tenant, thread] = reply as [string, string[], string, string, string];
-      return { outcome: 'ended', job: toJob(job), token: Number(token), tenant, thread };
+      const [, job, token, tenant, thread, here] = reply as [string, string[], ...string[]];
+      return {
+        outcome: 'ended',
+        job: toJob(job),
+        token: Number(token),
+        tenant: tenant ?? '',
+        thread: thread ?? '',
+        here: here === '1',
+      };
     }
     if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
     if (reply[0] !== 'claimed') {

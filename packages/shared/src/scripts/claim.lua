@@ -1,7 +1,8 @@
 -- Takes the thread's lease for a run. ARGV: run, worker, nonce, lease ms, crash budget, and what the caller knows of
 -- the checkpoint store: its fence token, and its head ('?' when it has not looked), '1' when the run would have the worker to
 -- itself, and the newest version of records it can read. Whoever gets no lease acknowledges the delivery and goes away. A
--- run that was ended in place of its holder is `ended` to whoever comes, with the token to raise.
+-- run that was ended in place of its holder is `ended` to whoever comes, with the token to raise, and '1' for the claim that
+-- ended it.
 
 local run_id, worker, nonce, lease_ms, budget = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local store_token, store_head, alone = tonumber(ARGV[6]), ARGV[7], ARGV[8] == '1'
@@ -48,14 +49,14 @@ if died then
   if l[5] ~= '1' and budget > 0 then crashes = math.min(crashes, budget) end
   if r[7] then
     fence_off(run_id, thread_key, token)
-    return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9] }
+    return { 'ended', end_run(run_id, token, 'cancelled', {}, '{"status":"cancelled"}'), int(token), r[8], r[9], '1' }
   end
   if crashes > budget and not removes then
     local err = '{"code":"crash_budget","message":"The worker died ' .. crashes ..
       ' times at the same checkpoint; the run is not tried again."}'
     fence_off(run_id, thread_key, token)
     return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
-      int(token), r[8], r[9] }
+      int(token), r[8], r[9], '1' }
   end
 end
 
@@ -68,7 +69,7 @@ if r[11] == '1' and redis.call('HGET', key.thread(thread_key), 'parked') then
   local err = '{"code":"invalid_input","message":"The thread waits for an answer; answer it to go on."}'
   fence_off(run_id, thread_key, token)
   return { 'ended', end_run(run_id, token, 'failed', { 'error', err }, '{"status":"failed","error":' .. err .. '}'),
-    int(token), r[8], r[9] }
+    int(token), r[8], r[9], '1' }
 end
 
 if r[6] == '' and r[10] ~= 'update_state' and r[10] ~= 'rollback' then unpark(thread_key, 'superseded') end
