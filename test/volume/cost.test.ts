@@ -22,7 +22,7 @@ afterEach(async () => {
 const TIMES = 20;
 
 /** What it takes to remove an old run or checkpoint where one more than is kept comes in. */
-const ROOM = 8;
+const ROOM = 10;
 
 function expectSame(large: Record<string, Cost>, small: Record<string, Cost>): void {
   for (const [move, { commands, bytes }] of Object.entries(large)) {
