@@ -5,6 +5,6 @@ export default defineConfig({
     include: ['{apps,packages}/*/src/**/*.test.ts', '{test,scripts,deploy}/**/*.test.ts'],
     testTimeout: 240_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
   },
 });
