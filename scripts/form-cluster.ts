@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort, portInUse } from './ports.ts';
+import { lastingPort, portInUse } from './ports.ts';
 import { askRedis } from './redis-ping.ts';
 
 const SLOTS = 16_384;
@@ -9,8 +9,8 @@ const BUS_OFFSET = 10_000;
 /** Room for a node of a cluster: a free port whose bus port is free too. */
 export async function freeClusterPort(): Promise<number> {
   for (;;) {
-    const port = await freePort();
-    if (port + BUS_OFFSET <= 65_535 && !(await portInUse('127.0.0.1', port + BUS_OFFSET))) return port;
+    const port = await lastingPort();
+    if (!(await portInUse('127.0.0.1', port + BUS_OFFSET))) return port;
   }
 }
 

@@ -24,6 +24,17 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
   return port;
 }
 
+/** Below what systems hand out by themselves, and with room above for a second port of the same server. */
+const LASTING = { from: 10_000, to: 22_000 };
+
+/** A free port for a server that goes and comes back: nobody is given it meanwhile as the local end of a connection. */
+export async function lastingPort(host = '127.0.0.1'): Promise<number> {
+  for (;;) {
+    const port = LASTING.from + Math.floor(Math.random() * (LASTING.to - LASTING.from));
+    if (!(await portInUse(host, port))) return port;
+  }
+}
+
 /** The first free port from `from` on that is not in `taken`; 0 means any. */
 export async function nextFreePort(host: string, from: number, taken: Set<number>): Promise<number> {
   if (from === 0) return freePort(host);

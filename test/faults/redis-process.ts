@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { findServers } from '../../scripts/find-redis.ts';
 import { redisCacheDir } from '../../scripts/paths.ts';
-import { freePort } from '../../scripts/ports.ts';
+import { lastingPort } from '../../scripts/ports.ts';
 
 /** A Redis of a test's own, with an append-only file, that can be killed, paused and brought back on its port. */
 export class RedisProcess {
@@ -27,7 +27,7 @@ export class RedisProcess {
   /** @param extra lines of configuration, as `maxmemory 20mb`, @param port default: any free one */
   static async start(extra: string[] = [], port?: number): Promise<RedisProcess> {
     const dir = await mkdtemp(join(tmpdir(), 'millrace-redis-'));
-    const redis = new RedisProcess(port ?? (await freePort()), dir, extra);
+    const redis = new RedisProcess(port ?? (await lastingPort()), dir, extra);
     await redis.up();
     return redis;
   }
@@ -53,10 +53,11 @@ export class RedisProcess {
       this.#child = child;
       break;
     }
-    const probe = new Redis(this.port, { retryStrategy: () => 50, maxRetriesPerRequest: null });
-    probe.on('error', () => undefined);
-    await probe.ping();
+    const probe = this.connect();
+    const gone = this.#child && once(this.#child, 'exit').then(() => 'gone');
+    const outcome = await Promise.race([probe.ping(), gone]);
     probe.disconnect();
+    if (outcome === 'gone') throw new Error(`Redis did not start on port ${this.port}; is it taken?`);
   }
 
   /** A connection of the test's own, that outlives what happens to the server. */
