@@ -108,7 +108,7 @@ redis.call('PERSIST', key.chain(chain_id))
 -- Deletions and state edits are not held against anybody: a wave of expiring threads must not shut submits out.
 if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end
 if e.kind == 'graph' then
-  redis.call('ZADD', key.threadRuns(e.threadKey), NOW_MS, e.run)
+  redis.call('ZADD', key.threadRuns(e.threadKey), int(NOW_US), e.run)
   redis.call('HSET', thread, 'graph', e.graph, 'assistant', e.assistant)
   if not e.throwaway then redis.call('HSET', thread, 'runsKept', e.runsKept) end
   -- The list forgets what has expired, a few at a time.
