@@ -18,7 +18,7 @@ const storeWith = (runsKept: number) =>
   });
 
 beforeEach(async () => {
-  test = await testRedis();
+  test = await testRedis({ oneServer: true });
   store = storeWith(3);
 });
 afterEach(() => test.close());
