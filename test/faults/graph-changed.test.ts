@@ -97,18 +97,24 @@ const renamed = {
   "'ask'": "'question'",
 };
 
+/** What a worker leaves behind that goes in the middle: a question, and a run of each graph before its next nodes. */
+async function leftInTheMiddle() {
+  const old = await start();
+  const asked = await client.run('ask', order());
+  const runs = await Promise.all([
+    heldIn('b', 'chain'),
+    heldIn('work', 'fan', 2),
+    heldIn('second', 'nest'),
+    heldIn('longer', 'uneven'),
+  ]);
+  await leave(old);
+  for (const step of ['b', 'work', 'second', 'longer']) ledger.release(step);
+  return { asked, runs };
+}
+
 describe('a release whose graphs have other nodes', () => {
   it('fails what stands before a node that is gone, and says which', async () => {
-    const old = await start();
-    const asked = await client.run('ask', order());
-    const runs = await Promise.all([
-      heldIn('b', 'chain'),
-      heldIn('work', 'fan', 2),
-      heldIn('second', 'nest'),
-      heldIn('longer', 'uneven'),
-    ]);
-    await leave(old);
-    for (const step of ['b', 'work', 'second', 'longer']) ledger.release(step);
+    const { asked, runs } = await leftInTheMiddle();
     await start(await release(renamed));
     const answered = await client.submit('ask', { ...order(), ...answerTo(asked) }, { thread: asked.thread });
     const ends = await Promise.all([...runs, answered].map(({ runId }) => client.end(runId)));
@@ -161,16 +167,7 @@ describe('a release whose graphs have other nodes', () => {
 });
 
 it('a release whose graphs have the same nodes goes on with every run, and with every question', async () => {
-  const old = await start();
-  const asked = await client.run('ask', order());
-  const runs = await Promise.all([
-    heldIn('b', 'chain'),
-    heldIn('work', 'fan', 2),
-    heldIn('second', 'nest'),
-    heldIn('longer', 'uneven'),
-  ]);
-  await leave(old);
-  for (const step of ['b', 'work', 'second', 'longer']) ledger.release(step);
+  const { asked, runs } = await leftInTheMiddle();
   await start(await release());
   const answered = await client.submit('ask', { ...order(), ...answerTo(asked) }, { thread: asked.thread });
   const ends = await Promise.all([...runs, answered].map(({ runId }) => client.end(runId)));
