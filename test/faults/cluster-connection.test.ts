@@ -10,7 +10,7 @@ import {
   whenReady,
 } from '@millrace/shared/redis';
 import { isRedisFault } from '@millrace/shared/redis-fault';
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { RedisCluster } from './redis-cluster.ts';
 import type { RedisProcess } from './redis-process.ts';
@@ -90,6 +90,29 @@ it('fails fast for a gateway while a master is away, waits for a worker, and bot
   } finally {
     gateway.disconnect();
     worker.disconnect();
+  }
+});
+
+it('that finds the cluster down connects when it is up again, and says so to who asked', async () => {
+  const origin = connect({ url: cluster.url }, 'worker', logger) as Cluster;
+  const redis = origin.duplicate();
+  const [gone, other] = cluster.nodes;
+  const asked = other?.connect();
+  try {
+    await Promise.all([origin, redis].map(whenReady));
+    await gone?.kill();
+    while (!String(await asked?.cluster('INFO')).includes('cluster_state:fail'));
+    const end = once(redis, 'end');
+    redis.disconnect();
+    await end;
+    const refused = once(redis, 'reconnecting');
+    const connected = redis.connect();
+    await refused;
+    await gone?.up();
+    await connected;
+    expect(redis.status).toBe('ready');
+  } finally {
+    for (const one of [origin, redis, asked]) one?.disconnect();
   }
 });
 

@@ -32,24 +32,21 @@ afterEach(async () => {
   expect(codes?.filter((code) => code !== 0) ?? []).toEqual([]);
 });
 
-// It takes long now and then, for a reason that is not known yet; so only where a cluster is asked for.
-if (process.env.TEST_REDIS_URL?.startsWith('redis+cluster:')) {
-  it('a worker and a master killed under load: nothing is lost, only unfinished steps repeat', async () => {
-    const { fleet, client } = await start();
-    const load = client.drive({ graph: 'siblings', threads: 20, count: 100, width: 5 });
-    await fleet.ledger.called('x', 20);
-    const [victim] = fleet.workers;
-    if (victim) await fleet.kill(victim);
-    await fleet.startWorker();
-    const [node] = fleet.redis.nodes;
-    // Long enough for the others to call the cluster down.
-    await node?.away(4_000, 'killed');
-    await load;
-    await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
-    // The worker had eight runs at most, each with three steps side by side.
-    expect(await check(fleet, client.acknowledged, { steps, repeats: 8 * 3 })).toEqual([]);
-  });
-}
+it('a worker and a master killed under load: nothing is lost, only unfinished steps repeat', async () => {
+  const { fleet, client } = await start();
+  const load = client.drive({ graph: 'siblings', threads: 20, count: 100, width: 5 });
+  await fleet.ledger.called('x', 20);
+  const [victim] = fleet.workers;
+  if (victim) await fleet.kill(victim);
+  await fleet.startWorker();
+  const [node] = fleet.redis.nodes;
+  // Long enough for the others to call the cluster down.
+  await node?.away(4_000, 'killed');
+  await load;
+  await Promise.all(client.acknowledged.map((run) => client.outcome(run)));
+  // The worker had eight runs at most, each with three steps side by side.
+  expect(await check(fleet, client.acknowledged, { steps, repeats: 8 * 3 })).toEqual([]);
+});
 
 it('slots moved under load, of runs, of checkpoints and of the queue: nothing is lost or done twice', async () => {
   const { fleet, admin, client } = await start();

@@ -1,7 +1,9 @@
+import { readEvents } from '@millrace/shared/event-reader';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { get, pathOf, streamOf } from './ask.ts';
 import { check } from './checker.ts';
 import { Fleet } from './fleet.ts';
-import { LoadClient } from './load.ts';
+import { type Acknowledged, LoadClient } from './load.ts';
 import { Sentinels } from './sentinels.ts';
 
 const steps = { chain: ['a', 'b', 'c'], echo: ['echo'] };
@@ -27,6 +29,18 @@ async function start(
   return { fleet: started, client: new LoadClient(started) };
 }
 
+/** The token of the newest run's lease on a thread that is in use all the time. */
+async function newestToken(fleet: Fleet<Sentinels>, runs: Acknowledged[]): Promise<number> {
+  const redis = fleet.connect();
+  try {
+    const run = runs.findLast(({ thread }) => thread === 'thread-0');
+    const found = await readEvents(redis, fleet.keys, run?.runId ?? '', 0, 1000);
+    return Math.max(...found.map(({ token }) => token));
+  } finally {
+    redis.disconnect();
+  }
+}
+
 describe('a failover', () => {
   it('in the middle of runs, with the replica up to date: all end once, and nobody needs a restart', async () => {
     const { fleet, client } = await start();
@@ -50,6 +64,34 @@ describe('a failover', () => {
     await sentinels.master.up();
     await load;
     await Promise.all(client.acknowledged.map((one) => client.outcome(one)));
+    expect(await check(fleet, client.acknowledged, { steps, wentBack: true })).toEqual([]);
+  });
+
+  it('with lost writes: without waiting, the runs among them are 404, and everything else goes on', async () => {
+    const { fleet, client } = await start();
+    await client.drive({ graph: 'echo', threads: 4, count: 8, width: 4 });
+    await client.settled();
+    fleet.ledger.hold('b');
+    const atWork = await client.submit('chain', 'at-work', 'n');
+    await fleet.ledger.called('b');
+    await sentinels.partReplica();
+    fleet.ledger.release('b');
+    await client.outcome(atWork);
+    const kept = [...client.acknowledged];
+    await client.drive({ graph: 'echo', threads: 8, count: 20, width: 4 });
+    await client.settled();
+    const lost = client.acknowledged.splice(kept.length);
+    const token = await newestToken(fleet, lost);
+    const lastSeen = (await streamOf(fleet, atWork)).at(-1)?.id ?? '';
+
+    await sentinels.failOver();
+    const found = await Promise.all(lost.map((run) => get(fleet, pathOf(run))));
+    expect(found.map(({ status }) => status)).toEqual(lost.map(() => 404));
+    expect((await streamOf(fleet, atWork, lastSeen)).map(({ name }) => name)).toContain('gap');
+    await client.drive({ graph: 'echo', threads: 8, count: 16, width: 4 });
+    await client.settled();
+    expect(await newestToken(fleet, client.acknowledged)).toBeGreaterThan(token);
+    // The run at work does its last two steps again.
     expect(await check(fleet, client.acknowledged, { steps, wentBack: true })).toEqual([]);
   });
 });

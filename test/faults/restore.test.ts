@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import type { AppProcess } from '../processes.ts';
 import { events, type SseEvent } from '../sse-events.ts';
+import { get, pathOf, streamOf } from './ask.ts';
 import { check } from './checker.ts';
 import type { Fleet } from './fleet.ts';
 import type { Acknowledged, LoadClient } from './load.ts';
@@ -18,29 +19,11 @@ function forget(client: LoadClient, ...runs: Acknowledged[]): void {
   for (const run of runs) client.acknowledged.splice(client.acknowledged.lastIndexOf(run), 1);
 }
 
-/** Asks until the gateway has Redis again. */
-async function get({ gateways }: Fleet, path: string, headers: Record<string, string> = {}) {
-  for (;;) {
-    const response = await fetch(`${gateways[0]?.url}${path}`, { headers });
-    if (response.status !== 503) return response;
-    await response.body?.cancel();
-    await sleep(50);
-  }
-}
-
-const pathOf = ({ thread, runId }: Acknowledged) => `/threads/${thread}/runs/${runId}`;
-
 /** The values of a thread's state. */
 async function valuesOf(fleet: Fleet, thread: string): Promise<Record<string, unknown>> {
   return (
     (await (await get(fleet, `/threads/${thread}/state`)).json()) as { values: Record<string, unknown> }
   ).values;
-}
-
-async function collect(response: Response): Promise<SseEvent[]> {
-  const all: SseEvent[] = [];
-  for await (const event of events(response)) all.push(event);
-  return all;
 }
 
 /** A client that comes back with the last id it saw, until the stream is complete. */
@@ -75,7 +58,7 @@ it('no thread is stuck, what was lost is said to be, and what was kept counts on
   const later = await client.submit('echo', 'kept', 'later', { key: 'later' });
   const elsewhere = await client.submit('echo', 'new', 'n', { key: 'new' });
   await client.settled();
-  const before = await collect(await get(fleet, `${pathOf(atWork)}/stream`));
+  const before = await streamOf(fleet, atWork);
 
   await fleet.redis.restore();
   for (const lost of [later, elsewhere]) {
@@ -87,7 +70,7 @@ it('no thread is stuck, what was lost is said to be, and what was kept counts on
   const known = before.findIndex((event) => event.data.includes('b:n'));
   expect(known).toBeGreaterThan(0);
   for (const { id } of before.slice(known)) {
-    const resumed = await collect(await get(fleet, `${pathOf(atWork)}/stream`, { 'Last-Event-ID': id }));
+    const resumed = await streamOf(fleet, atWork, id);
     expect(resumed.slice(0, 2).map((event) => event.name)).toEqual(['gap', 'values']);
     expect(resumed.filter((event) => event.data.includes('c:n') && event.name === 'updates')).toHaveLength(1);
   }

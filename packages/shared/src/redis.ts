@@ -1,4 +1,5 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
+import { resolveWhenReady } from './cluster-connect.ts';
 import { clusterSubscriber } from './cluster-subscriber.ts';
 import type { Logger } from './logger.ts';
 import { replaceSilentNodes, replaceWhenSilent } from './redis-silence.ts';
@@ -97,7 +98,7 @@ function open(target: RedisTarget, role: RedisRole): RedisConnection {
       cluster.status = 'end';
     });
   });
-  return cluster;
+  return resolveWhenReady(cluster);
 }
 
 function sentinelOptions(
