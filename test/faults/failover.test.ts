@@ -1,4 +1,8 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readEvents } from '@millrace/shared/event-reader';
+import { createLogger } from '@millrace/shared/logger';
+import { connect, whenReady } from '@millrace/shared/redis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { get, pathOf, streamOf } from './ask.ts';
 import { check } from './checker.ts';
@@ -94,4 +98,27 @@ describe('a failover', () => {
     // The run at work does its last two steps again.
     expect(await check(fleet, client.acknowledged, { steps, wentBack: true })).toEqual([]);
   });
+});
+
+it('that is told of while a connection still looks for the master does not end the connection', async () => {
+  const target = { url: sentinels.url };
+  const logger = createLogger('test', 'silent');
+  const [gateway, worker] = [connect(target, 'gateway', logger), connect(target, 'worker', logger)];
+  try {
+    await Promise.all([gateway, worker].map(whenReady));
+    // The connections break while the Sentinels are about to decide. Looking for the master takes as long as the first
+    // Sentinel is waited for, so the news comes in the middle.
+    sentinels.hangFirst();
+    sentinels.master.pause();
+    await sleep(700);
+    const replaced = sentinels.failOver();
+    await Promise.all([gateway, worker].map((one) => once(one, 'close')));
+    const waiting = worker.append('key', 'x');
+    await replaced;
+    expect(await waiting).toBe(1);
+    while ((await gateway.get('key').catch(() => undefined)) !== 'x') await sleep(50);
+  } finally {
+    gateway.disconnect();
+    worker.disconnect();
+  }
 });

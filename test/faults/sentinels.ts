@@ -68,6 +68,11 @@ export class Sentinels {
     await until(this.replica.connect(), async (redis) => /role:master/.test(await redis.info('replication')));
   }
 
+  /** The Sentinel that clients ask first hangs; the others can still decide. */
+  hangFirst(): void {
+    this.#watchers[0]?.pause();
+  }
+
   async remove(): Promise<void> {
     await Promise.all(this.#watchers.map((one) => one.remove()));
     await Promise.all([this.master.remove(), this.replica.remove()]);
@@ -130,6 +135,10 @@ class Watcher {
       return new Watcher(port, dir, child);
     }
     throw new Error('there is no Redis');
+  }
+
+  pause(): void {
+    this.#child.kill('SIGSTOP');
   }
 
   async remove(): Promise<void> {

@@ -4,6 +4,7 @@ import { clusterSubscriber } from './cluster-subscriber.ts';
 import type { Logger } from './logger.ts';
 import { replaceSilentNodes, replaceWhenSilent } from './redis-silence.ts';
 import { parseRedisUrl, type RedisAddress } from './redis-url.ts';
+import { MasterConnector } from './sentinel-connector.ts';
 
 export interface RedisTarget {
   /** As {@link parseRedisUrl} reads it. */
@@ -116,6 +117,7 @@ function sentinelOptions(
     sentinelCommandTimeout: 2_000,
     // Hears of a failover from the Sentinels: the old master may hang, and never close a connection.
     failoverDetector: true,
+    Connector: MasterConnector,
     // The master has become a replica: find the new one there, and send the command that it refused again.
     reconnectOnError: (error) => (/\bREADONLY\b/.test(error.message) ? 2 : false),
   };
