@@ -33,12 +33,11 @@ async function start(
   return { fleet: started, client: new LoadClient(started) };
 }
 
-/** The token of the newest run's lease on a thread that is in use all the time. */
-async function newestToken(fleet: Fleet<Sentinels>, runs: Acknowledged[]): Promise<number> {
+/** The token of the lease under which a run was executed. */
+async function tokenOf(fleet: Fleet<Sentinels>, { runId }: Acknowledged): Promise<number> {
   const redis = fleet.connect();
   try {
-    const run = runs.findLast(({ thread }) => thread === 'thread-0');
-    const found = await readEvents(redis, fleet.keys, run?.runId ?? '', 0, 1000);
+    const found = await readEvents(redis, fleet.keys, runId, 0, 1000);
     return Math.max(...found.map(({ token }) => token));
   } finally {
     redis.disconnect();
@@ -83,9 +82,10 @@ describe('a failover', () => {
     await client.outcome(atWork);
     const kept = [...client.acknowledged];
     await client.drive({ graph: 'echo', threads: 8, count: 20, width: 4 });
+    const lostRun = await client.submit('echo', 'thread-0', 'lost');
     await client.settled();
     const lost = client.acknowledged.splice(kept.length);
-    const token = await newestToken(fleet, lost);
+    const token = await tokenOf(fleet, lostRun);
     const lastSeen = (await streamOf(fleet, atWork)).at(-1)?.id ?? '';
 
     await sentinels.failOver();
@@ -93,8 +93,9 @@ describe('a failover', () => {
     expect(found.map(({ status }) => status)).toEqual(lost.map(() => 404));
     expect((await streamOf(fleet, atWork, lastSeen)).map(({ name }) => name)).toContain('gap');
     await client.drive({ graph: 'echo', threads: 8, count: 16, width: 4 });
+    const after = await client.submit('echo', 'thread-0', 'after');
     await client.settled();
-    expect(await newestToken(fleet, client.acknowledged)).toBeGreaterThan(token);
+    expect(await tokenOf(fleet, after)).toBeGreaterThan(token);
     // The run at work does its last two steps again.
     expect(await check(fleet, client.acknowledged, { steps, wentBack: true })).toEqual([]);
   });
