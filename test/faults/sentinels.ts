@@ -93,6 +93,8 @@ export class Sentinels {
 
 /** Asks until it holds, and closes the connection. */
 async function until(redis: Redis, holds: (redis: Redis) => Promise<boolean>): Promise<void> {
+  // It may not be there yet.
+  redis.on('error', () => undefined);
   try {
     while (!(await holds(redis))) await sleep(50);
   } finally {
