@@ -153,7 +153,8 @@ function queueAtStore({ say, size }: PartOptions): Promise<void> {
 }
 
 async function queueWithFleet({ say, size }: PartOptions): Promise<void> {
-  const fleet = await Fleet.start({ gateways: 1, workers: 0 });
+  // All are kept, so that all can be checked.
+  const fleet = await Fleet.start({ gateways: 1, workers: 0, env: { RUNS_KEPT: '0' } });
   try {
     // Leaves the graphs known.
     await fleet.leave(await fleet.startWorker());
