@@ -133,7 +133,8 @@ describe('an idempotency key', () => {
   });
 
   it('cannot change because the checkpoint that it comes from was never stored', async () => {
-    const proxy = await holdingProxy(redis.url, 'the input that is on its way');
+    const checkpoints = await testRedis({ oneServer: true });
+    const proxy = await holdingProxy(checkpoints.url, 'the input that is on its way');
     try {
       await replaceWorker({ CHECKPOINT_REDIS_URL: proxy.url });
       const input = { text: 'the input that is on its way' };
@@ -147,6 +148,7 @@ describe('an idempotency key', () => {
     } finally {
       await proxy.close();
       await replaceWorker();
+      await checkpoints.close();
     }
   });
 });

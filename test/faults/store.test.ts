@@ -129,6 +129,9 @@ describe('the token that shuts out a holder that is gone is not lost with the re
   let lossy: RunStore;
 
   beforeEach(async () => {
+    await test.close();
+    test = await testRedis({ oneServer: true });
+    store = new RunStore(test.redis, { keys: test.keys });
     route = await TcpProxy.start(test.url);
     asking = connect({ url: route.url }, 'worker', createLogger('test', 'silent'));
     lossy = new RunStore(asking, { keys: test.keys });
