@@ -20,6 +20,8 @@ export interface DebianWant {
   what: string;
   /** The first of these that can be had and is of use is taken. */
   packages: string[];
+  /** What its libraries need in turn; their own dependencies are not looked at. */
+  libraries?: string[];
   /** Makes an unpacked one ready for use. Gives in a few words why it is of none, else undefined. */
   prepare: (root: string, name: string) => Promise<string | undefined>;
 }
@@ -63,7 +65,7 @@ export async function unpackDebian(want: DebianWant, options: DebianOptions): Pr
         continue;
       }
       const depends = await run('dpkg-deb', ['--field', deb, 'Depends'], 10_000);
-      const libraries = libraryPackages(depends.stdout);
+      const libraries = [...libraryPackages(depends.stdout), ...(want.libraries ?? [])];
       log(`Unpacking ${[name, ...libraries].join(', ')} into ${join(cacheDir, 'root')} ...`);
       const rest = libraries.length > 0 ? await download(libraries) : got;
       if (rest.code !== 0) return `apt could not fetch its libraries: ${complaint(update, rest)}`;

@@ -9,6 +9,7 @@ const home = join(projectRoot, '.millrace');
 
 export const redisCacheDir = join(home, 'redis');
 export const faketimeCacheDir = join(home, 'faketime');
+export const haproxyCacheDir = join(home, 'haproxy');
 export const prometheusCacheDir = join(home, 'prometheus');
 export const dataDir = join(home, 'data');
 export const logDir = join(home, 'logs');

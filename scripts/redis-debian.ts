@@ -40,7 +40,8 @@ async function programIn(root: string, server: string, env: NodeJS.ProcessEnv): 
   return programAt(join(root, 'usr/bin', server), { ...env, LD_LIBRARY_PATH: libraries });
 }
 
-async function libraryDirs(root: string): Promise<string[]> {
+/** Where an unpacked package has its libraries. */
+export async function libraryDirs(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   return [
     ...new Set(

@@ -7,7 +7,7 @@ import { deployDir, type Manifest, nameOf } from './kustomize.ts';
 import { environment, type Workload, workloads } from './pods.ts';
 
 /** What both apps may take to close what is left after the drain, as their `main.ts` say. */
-const CLOSING_SECONDS = Math.max(
+export const CLOSING_SECONDS = Math.max(
   ...['gateway', 'worker'].map((app) => {
     const text = readFileSync(`${deployDir}/../apps/${app}/src/main.ts`, 'utf8');
     const found = /const CLOS\w+_MS = ([\d_]+);/.exec(text);
