@@ -2,11 +2,12 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { runCommand } from '../../scripts/run-command.ts';
 import { deployDir } from './kustomize.ts';
 import { prometheusProgram } from './promtool.ts';
 import { ruleFile, rules } from './queries.ts';
+import { mounted, services } from './services.ts';
 
 /** A download, where the machine has no Prometheus. */
 const FETCH_MS = 400_000;
@@ -20,9 +21,14 @@ beforeAll(async () => {
   promtool = await prometheusProgram('promtool');
 }, FETCH_MS);
 
-async function run(args: string[], groups: unknown = ruleFile()) {
+function scratch(): string {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-rules-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+async function run(args: string[], groups: unknown = ruleFile()) {
+  const dir = scratch();
   writeFileSync(join(dir, 'alerts.yaml'), stringify(groups));
   copyFileSync(story, join(dir, 'alerts.test.yaml'));
   return runCommand(promtool, args, { timeoutMs: 120_000, cwd: dir });
@@ -52,6 +58,28 @@ it('would notice of each alert that it had gone', async () => {
     ([, name]) => name,
   );
   expect([...new Set(missed)].sort()).toEqual([...names].sort());
+});
+
+it('gives Prometheus of Compose the same rules, in a configuration that it takes', async () => {
+  const dir = scratch();
+  const { prometheus } = services();
+  if (!prometheus) throw new Error('docker-compose.yml has no Prometheus');
+  // What the container does before it starts the server, with its paths replaced by those here.
+  const [line = ''] = prometheus.command?.[0]?.split('&&') ?? [];
+  const rules = join(dir, 'rules.yaml');
+  const script = line
+    .replace('/etc/prometheus/alerts.yaml', mounted(prometheus, '/etc/prometheus/alerts.yaml'))
+    .replace('/tmp/rules.yaml', rules);
+  expect((await runCommand('sh', ['-c', script], { timeoutMs: 10_000 })).code).toBe(0);
+  expect(parse(readFileSync(rules, 'utf8'))).toEqual(ruleFile());
+  const config = readFileSync(mounted(prometheus, '/etc/prometheus/prometheus.yml'), 'utf8');
+  writeFileSync(join(dir, 'prometheus.yml'), config.replace('/tmp/rules.yaml', rules));
+  const result = await runCommand(promtool, ['check', 'config', 'prometheus.yml'], {
+    timeoutMs: 60_000,
+    cwd: dir,
+  });
+  expect(result.stdout + result.stderr).toMatch(/1 rule files? found/);
+  expect(result.code).toBe(0);
 });
 
 describe('runbooks', () => {

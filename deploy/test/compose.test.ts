@@ -1,22 +1,12 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { gatewayVariables, readConfig } from '../../apps/gateway/src/config.ts';
 import { workerConfig, workerVariables } from '../../apps/worker/src/config.ts';
-import { findHaproxy } from '../../scripts/haproxy.ts';
-import { haproxyCacheDir } from '../../scripts/paths.ts';
-import { runCommand } from '../../scripts/run-command.ts';
-import { say } from '../../scripts/say.ts';
 import { deployDir } from './kustomize.ts';
-import { prometheusProgram } from './promtool.ts';
-import { ruleFile } from './queries.ts';
 import { mounted, type Service, services, settings } from './services.ts';
 import { CLOSING_SECONDS } from './workers.ts';
-
-/** A download, where the machine has no such program. */
-const FETCH_MS = 400_000;
 
 const all = services();
 const service = (name: string): Service => {
@@ -27,12 +17,6 @@ const service = (name: string): Service => {
 /** What the apps make of what they are given. */
 const gateway = readConfig({ ...settings(service('gateway')), HOST: '0.0.0.0' });
 const worker = workerConfig({ ...settings(service('worker')), WORKER_HOST: '0.0.0.0' });
-
-const scratch = () => {
-  const dir = mkdtempSync(join(tmpdir(), 'millrace-compose-'));
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-};
 
 describe.each(Object.entries(all))('%s', (name, one) => {
   it('may do no more than it must', () => {
@@ -91,16 +75,7 @@ describe.each([
 
 describe('the load balancer', () => {
   const balancer = service('load-balancer');
-  const path = mounted(balancer, '/usr/local/etc/haproxy/haproxy.cfg');
-  const text = readFileSync(path, 'utf8');
-
-  it('is a configuration that HAProxy takes', { timeout: FETCH_MS }, async ({ skip }) => {
-    const found = await findHaproxy({ cacheDir: haproxyCacheDir, env: process.env, log: say });
-    if ('reason' in found) return skip(`no HAProxy: ${found.reason}`);
-    const result = await runCommand(found.file, ['-c', '-f', path], { timeoutMs: 20_000, env: found.env });
-    expect(result.stderr).not.toMatch(/WARNING|ALERT/);
-    expect(result.code).toBe(0);
-  });
+  const text = readFileSync(mounted(balancer, '/usr/local/etc/haproxy/haproxy.cfg'), 'utf8');
 
   it('sends requests and checks to the ports of a gateway', () => {
     expect(text).toContain(` gateway:${gateway.port} `);
@@ -131,38 +106,6 @@ describe('Prometheus', () => {
   const prometheus = service('prometheus');
   const config = mounted(prometheus, '/etc/prometheus/prometheus.yml');
   const [script = ''] = prometheus.command ?? [];
-  let promtool: string;
-
-  beforeAll(async () => {
-    promtool = await prometheusProgram('promtool');
-  }, FETCH_MS);
-
-  /** What the container makes of the rules before it starts the server, with its paths replaced by those here. */
-  async function asStarted(): Promise<{ dir: string; rules: string; config: string }> {
-    const dir = scratch();
-    const rules = join(dir, 'rules.yaml');
-    const alerts = mounted(prometheus, '/etc/prometheus/alerts.yaml');
-    const line = script.split('&&')[0]?.replace('/etc/prometheus/alerts.yaml', alerts) ?? '';
-    const made = await runCommand('sh', ['-c', line.replace('/tmp/rules.yaml', rules)], {
-      timeoutMs: 10_000,
-    });
-    if (made.code !== 0) throw new Error(made.stderr);
-    const moved = join(dir, 'prometheus.yml');
-    writeFileSync(moved, readFileSync(config, 'utf8').replace('/tmp/rules.yaml', rules));
-    return { dir, rules, config: moved };
-  }
-
-  it('has the alerts of the cluster', async () => {
-    const { rules } = await asStarted();
-    expect(parse(readFileSync(rules, 'utf8'))).toEqual(ruleFile());
-  });
-
-  it('is a configuration that Prometheus takes, rules included', async () => {
-    const started = await asStarted();
-    const result = await runCommand(promtool, ['check', 'config', started.config], { timeoutMs: 60_000 });
-    expect(`${result.stdout}${result.stderr}`).toMatch(/1 rule files? found/);
-    expect(result.code).toBe(0);
-  });
 
   it('reads its files where they are mounted', () => {
     expect(script).toContain('--config.file=/etc/prometheus/prometheus.yml');
