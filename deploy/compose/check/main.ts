@@ -47,7 +47,10 @@ async function main(): Promise<void> {
   } finally {
     engine.signal = undefined;
     say('Removing everything ...');
-    await project.down();
+    await project.down().catch((error: Error) => {
+      process.exitCode = 1;
+      complain(error.message);
+    });
   }
 }
 

@@ -140,7 +140,8 @@ export class Project {
     const ports = Object.entries(this.ports).map(([name, port]) => [name, `${port}`]);
     const env = { ...Object.fromEntries(ports), API_KEYS: this.key, MILLRACE_IMAGE: this.image };
     // Without the .env of this folder, and with everything that a profile adds: `down` must find it.
-    const options = ['--project-name', this.name, '--env-file', '/dev/null', '--profile', 'observability'];
+    const settings = ['--env-file', 'deploy/compose/check/settings.env'];
+    const options = ['--project-name', this.name, ...settings, '--profile', 'observability'];
     return this.engine.compose([...options, ...files, ...args], env, timeoutMs);
   }
 }
