@@ -1,4 +1,5 @@
 import {
+  checkedUrl,
   loadConfig,
   logLevel,
   type RedisConfig,
@@ -18,6 +19,7 @@ import {
 } from '@millrace/shared/config-fields';
 import { type TracingConfig, toTracing, tracingConfig } from '@millrace/shared/config-tracing';
 import type { LogLevel } from '@millrace/shared/logger';
+import type { RedisTarget } from '@millrace/shared/redis';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
 import { type ModelPrices, readModelPrices } from './model-prices.ts';
@@ -41,6 +43,13 @@ const schema = z.object({
   RUN_TIMEOUT_SECONDS: seconds(3600),
   RECURSION_LIMIT: wholeNumber(100, { min: 1 }),
   CHECKPOINTS_KEPT: wholeNumber(100),
+  ENABLE_CACHE: flag(false),
+  CACHE_TTL: seconds(300, { min: 1, max: 30 * 24 * 3600 }),
+  CACHE_REDIS_URL: variable<string | undefined>(undefined, (given) =>
+    checkedUrl(given, 'CACHE_REDIS_PASSWORD'),
+  ),
+  CACHE_REDIS_PASSWORD: optionalText(),
+  CACHE_REDIS_SENTINEL_PASSWORD: optionalText(),
   NODE_ENV: optionalText(),
   EXIT_ON_STDIN_CLOSE: flag(false),
   LOG_LEVEL: logLevel,
@@ -76,6 +85,13 @@ export interface WorkerConfig extends RedisConfig {
   /** Per thread; 0 keeps all. */
   checkpointsKept: number;
   retention: Retention;
+  /** Undefined when nothing is cached. */
+  cache:
+    | {
+        ttlMs: number /** The same object as `redis` unless it has a Redis of its own. */;
+        redis: RedisTarget;
+      }
+    | undefined;
   exitOnStdinClose: boolean;
   logLevel: LogLevel;
   tracing: TracingConfig;
@@ -89,8 +105,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** @throws ConfigError with every problem there is */
 export function workerConfig(env: Record<string, string | undefined>): WorkerConfig {
   const read = loadConfig(schema, env);
+  const redis = toRedis(read);
   return {
-    ...toRedis(read),
+    ...redis,
     host: read.WORKER_HOST,
     port: read.WORKER_PORT,
     concurrency: read.WORKER_CONCURRENCY,
@@ -114,6 +131,7 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     recursionLimit: read.RECURSION_LIMIT,
     checkpointsKept: read.CHECKPOINTS_KEPT,
     retention: toRetention(read),
+    cache: read.ENABLE_CACHE ? { ttlMs: read.CACHE_TTL, redis: cacheRedis(read) ?? redis.redis } : undefined,
     exitOnStdinClose: read.EXIT_ON_STDIN_CLOSE,
     logLevel: read.LOG_LEVEL,
     tracing: toTracing(read),
@@ -121,6 +139,15 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
       ['LANGSMITH_TRACING', 'LANGSMITH_TRACING_V2', 'LANGCHAIN_TRACING', 'LANGCHAIN_TRACING_V2'].some(
         (name) => env[name] === 'true',
       ),
+  };
+}
+
+function cacheRedis(read: z.infer<typeof schema>): RedisTarget | undefined {
+  if (read.CACHE_REDIS_URL === undefined) return undefined;
+  return {
+    url: read.CACHE_REDIS_URL,
+    password: read.CACHE_REDIS_PASSWORD,
+    sentinelPassword: read.CACHE_REDIS_SENTINEL_PASSWORD,
   };
 }
 

@@ -4,6 +4,7 @@ import type { Claim, Finish } from '@millrace/shared/run-moves';
 import { answerText } from './answer-text.ts';
 import type { Attempt } from './attempt.ts';
 import { type AttemptResult, afterError, failed, parked, withoutInvoking } from './attempt-result.ts';
+import { RunCache, withRunCache } from './cache/run-cache.ts';
 import { EffectGuard } from './effect-guard.ts';
 import { EventWriter } from './event-writer.ts';
 import { graphConfig, graphInput } from './graph-call.ts';
@@ -67,8 +68,12 @@ export async function execute(
       return early;
     }
     const used = await stepsUsed(attempt, saver, head);
+    const { name, revision } = loaded;
+    const cache = worker.cache && new RunCache(worker.cache, { tenant, graph: name, revision });
     await traced(worker, attempt, (tracer) =>
-      invoke(worker, attempt, loaded, graph, resume, guard, events, history, used, tracer),
+      withRunCache(cache, () =>
+        invoke(worker, attempt, loaded, graph, resume, guard, events, history, used, tracer),
+      ),
     );
     await history.close();
     await events.flush();

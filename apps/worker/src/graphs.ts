@@ -23,6 +23,7 @@ export async function loadWorkerGraphs(config: WorkerConfig): Promise<WorkerGrap
     maxTokens,
     nodeEnv,
     hasVariable,
+    cache: config.cache !== undefined,
   });
   const description = describeModel({ model: name, baseUrl });
   const note = isDemoModel({ model: name }) ? description : undefined;

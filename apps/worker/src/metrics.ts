@@ -6,6 +6,7 @@ import {
   registerRunsEnded,
 } from '@millrace/shared/metrics';
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { CacheKind, CacheResult } from './cache/cache-store.ts';
 import { type ModelMetrics, registerModelMetrics } from './model-metrics.ts';
 import type { ModelPrices } from './model-prices.ts';
 
@@ -19,6 +20,7 @@ export interface WorkerMetrics {
   crashes: Counter<'graph'>;
   models: ModelMetrics;
   checkpointWrite: (bytes: number) => void;
+  cacheRequest: (cache: CacheKind, result: CacheResult) => void;
 }
 
 export interface WorkerMetricsOptions {
@@ -52,6 +54,11 @@ export function workerMetrics(options: WorkerMetricsOptions): WorkerMetrics {
     'Checkpoints, and results of tasks, that were stored.',
   );
   const bytes = counter('millrace_checkpoint_bytes_total', 'Bytes of these.');
+  const cacheRequests = counter(
+    'millrace_cache_requests_total',
+    'Look-ups in the cache: of answers of models, and of what nodes returned.',
+    ['cache', 'result'],
+  );
   return {
     registry,
     runs: registerRunMetrics(registry),
@@ -71,5 +78,6 @@ export function workerMetrics(options: WorkerMetricsOptions): WorkerMetrics {
       writes.inc();
       bytes.inc(size);
     },
+    cacheRequest: (cache, result) => cacheRequests.inc({ cache, result }),
   };
 }

@@ -27,6 +27,11 @@ export function answerOf(output: LLMResult): Record<string, unknown> {
   return asRecord((output.generations[0]?.[0] as { message?: unknown } | undefined)?.message);
 }
 
+/** Whether it came from the cache, and no model was asked. */
+export function isCached(output: LLMResult): boolean {
+  return asRecord(answerOf(output).response_metadata).cached === true;
+}
+
 /** Which model answered, and why it stopped, as far as the provider tells. */
 export function responseOf(output: LLMResult): {
   model: string | undefined;

@@ -3,7 +3,7 @@ import type { Serialized } from '@langchain/core/load/serializable';
 import type { LLMResult } from '@langchain/core/outputs';
 import type { Logger } from '@millrace/shared/logger';
 import { Counter, Histogram, type Registry } from 'prom-client';
-import { modelCallOf, type TokenUsage, usageOf } from './model-call.ts';
+import { isCached, modelCallOf, type TokenUsage, usageOf } from './model-call.ts';
 import type { ModelPrices } from './model-prices.ts';
 
 const CALL_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600];
@@ -133,7 +133,9 @@ export class ModelMeter extends BaseCallbackHandler {
   }
 
   override handleLLMEnd(output: LLMResult, runId: string): void {
-    this.#ended(runId, 'ok', () => usageOf(output));
+    // The cache counts these: no model was called.
+    if (isCached(output)) this.#models.delete(runId);
+    else this.#ended(runId, 'ok', () => usageOf(output));
   }
 
   override handleLLMError(_error: unknown, runId: string): void {

@@ -4,7 +4,7 @@ import type { LLMResult } from '@langchain/core/outputs';
 import { START } from '@langchain/langgraph';
 import type { Logger } from '@millrace/shared/logger';
 import type { Span, SpanAttributes, Tracing } from '@millrace/shared/tracing';
-import { answerOf, modelCallOf, responseOf, usageOf } from './model-call.ts';
+import { answerOf, isCached, modelCallOf, responseOf, usageOf } from './model-call.ts';
 import { genAiProvider, inputMessages, outputMessages, requestAttributes } from './trace-attributes.ts';
 
 /** LangGraph's mark on the one chain that is a node's execution. */
@@ -127,6 +127,7 @@ export class RunTracer extends BaseCallbackHandler {
         'gen_ai.response.finish_reasons': finishReason === undefined ? undefined : [finishReason],
         'gen_ai.usage.input_tokens': usage?.input,
         'gen_ai.usage.output_tokens': usage?.output,
+        ...(isCached(output) && { 'millrace.cached': true }),
         ...(this.#tracing.content && {
           'gen_ai.output.messages': outputMessages(answerOf(output), finishReason),
         }),

@@ -4,6 +4,7 @@ import type { Doorbell } from '@millrace/shared/queue';
 import type { RedisConnection } from '@millrace/shared/redis';
 import type { RunStore } from '@millrace/shared/run-store';
 import type { Tracing } from '@millrace/shared/tracing';
+import type { CacheStore } from './cache/cache-store.ts';
 import type { Company } from './company.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
@@ -38,6 +39,8 @@ export interface WorkerContext {
   };
   /** Which model answers, when that must be said with every result. */
   modelNote: string | undefined;
+  /** Undefined when nothing is cached. */
+  cache: CacheStore | undefined;
   metrics: WorkerMetrics;
   tracing: Tracing;
   logger: Logger;

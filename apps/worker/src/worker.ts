@@ -9,6 +9,7 @@ import { checkServer, connect, whenReady } from '@millrace/shared/redis';
 import { RunStore } from '@millrace/shared/run-store';
 import { openTracing } from '@millrace/shared/tracing';
 import { Worker as QueueWorker } from 'bullmq';
+import { openCache } from './cache/open-cache.ts';
 import { Company } from './company.ts';
 import type { WorkerConfig } from './config.ts';
 import { drain } from './drain.ts';
@@ -76,6 +77,15 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       slots: config.concurrency * queues.length,
       prices: config.modelPrices,
     });
+    const cache =
+      config.cache &&
+      (await openCache(config.cache.redis, {
+        ttlMs: config.cache.ttlMs,
+        keys,
+        logger,
+        onRequest: metrics.cacheRequest,
+      }));
+    closing.push(() => cache?.close());
     const pace = new PaceKeeper(store.pace, queues, config.concurrency, logger);
     closing.push(() => pace.close());
     const checkpointPrefix = keys.checkpoints();
@@ -111,6 +121,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       pace,
       limits: config,
       modelNote: model?.note,
+      cache: cache?.store,
       metrics,
       tracing,
       logger,

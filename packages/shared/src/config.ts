@@ -55,7 +55,8 @@ export const redisConfig = {
   ALLOW_EVICTION: flag(false),
 };
 
-function checkedUrl(url: string, passwordVariable: string): string {
+/** A Redis URL as it is given, checked. */
+export function checkedUrl(url: string, passwordVariable: string): string {
   parseRedisUrl(url, passwordVariable);
   return url;
 }

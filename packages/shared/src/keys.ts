@@ -115,6 +115,11 @@ export class Keys {
     return `${this.prefix}:{pace}:${queue}`;
   }
 
+  /** What need not be worked out again; always with an expiry. */
+  cache(kind: string, tenant: string, id: string): string {
+    return `${this.prefix}:cache:${kind}:${encodeURIComponent(tenant)}:${id}`;
+  }
+
   /** Pub/sub channel on which a run's new event numbers are called out. */
   eventChannel(runId: string): string {
     return `${this.prefix}:events:${runId}`;

@@ -5,6 +5,7 @@ import { AGENT_DESCRIPTION, makeAgent } from '../graphs/agent.ts';
 import { toExecutable } from './executable-graph.ts';
 import { ownLangGraph } from './langgraph-copy.ts';
 import { type LoadedGraph, makeLoadedGraph } from './loaded-graph.ts';
+import { mendModels } from './model-copies.ts';
 import { mendTools } from './tool-copies.ts';
 
 /** The graphs a worker has when it is given no `langgraph.json`: `agent`, with the given model. */
@@ -12,6 +13,7 @@ export async function builtInGraphs(model: BaseChatModel): Promise<LoadedGraph[]
   const graph = await toExecutable(makeAgent(model));
   if (graph === undefined) throw new Error('createAgent gave no graph.');
   await mendTools();
+  await mendModels();
   return [
     await makeLoadedGraph({
       name: 'agent',

@@ -1,6 +1,7 @@
 import type { BaseCheckpointSaver, BaseStore } from '@langchain/langgraph';
 import type { Pregel } from '@langchain/langgraph/pregel';
 import { keepFinishedSiblings } from './finished-siblings.ts';
+import { cacheNodes } from './node-caches.ts';
 
 /** A compiled graph that can run, possibly of another copy of LangGraph than the worker's own. */
 // biome-ignore lint/suspicious/noExplicitAny: what a user's graph has for nodes and channels is known at run time only.
@@ -66,6 +67,7 @@ export function bindGraph(
   { checkpointer, store }: Pick<Binding, 'checkpointer' | 'store'>,
 ): ExecutableGraph {
   keepFinishedSiblings(graph);
+  cacheNodes(graph);
   const copy = Object.assign(Object.create(Object.getPrototypeOf(graph)), graph) as ExecutableGraph;
   copy.checkpointer = checkpointer;
   if (store !== undefined) copy.store = store;

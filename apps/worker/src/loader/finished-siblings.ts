@@ -1,3 +1,5 @@
+import { prototypeWith } from './prototype.ts';
+
 interface Config {
   configurable?: Record<string, unknown>;
 }
@@ -36,12 +38,4 @@ export function keepFinishedSiblings(graph: object): void {
     const { checkpoint_id: _, ...rest } = configurable;
     return original.call(this, { ...config, configurable: rest });
   };
-}
-
-/** The class of the graph that defines this method itself. */
-function prototypeWith(graph: object, method: string): object | undefined {
-  for (let at = Object.getPrototypeOf(graph); at; at = Object.getPrototypeOf(at)) {
-    if (Object.hasOwn(at, method)) return at;
-  }
-  return undefined;
 }

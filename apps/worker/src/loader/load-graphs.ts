@@ -6,6 +6,7 @@ import { type GraphSpec, readGraphConfig } from './graph-config.ts';
 import { type GraphFault, GraphLoadError } from './graph-fault.ts';
 import { langGraphOf } from './langgraph-copy.ts';
 import { type LoadedGraph, makeLoadedGraph } from './loaded-graph.ts';
+import { mendModels } from './model-copies.ts';
 import { mendTools } from './tool-copies.ts';
 import { ensureTypeScript } from './typescript.ts';
 
@@ -66,6 +67,7 @@ async function loadGraph(spec: GraphSpec): Promise<LoadedGraph> {
     );
   }
   await mendTools(spec.file);
+  await mendModels(spec.file);
   const { name, description, queue } = spec;
   return makeLoadedGraph({ name, description, queue, graph, factory, langgraph, source });
 }

@@ -71,3 +71,13 @@ export function loadedCjs<T>({ cjs }: Package): T | undefined {
 export async function importEsm<T>({ esm }: Package): Promise<T | undefined> {
   return esm === undefined ? undefined : ((await import(pathToFileURL(esm).href)) as T);
 }
+
+/**
+ * What an entry point of a package exports, in both builds as a file's own `node_modules` lead to them: the CommonJS one only if
+ * it is in use.
+ */
+export async function copiesOf<T>(name: string, entry: string, file: string): Promise<T[]> {
+  const found = await findPackage(name, file, entry);
+  if (!found) return [];
+  return [loadedCjs<T>(found), await importEsm<T>(found)].filter((copy) => copy !== undefined);
+}

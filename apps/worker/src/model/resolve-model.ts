@@ -14,6 +14,8 @@ export interface ModelOptions {
   timeoutSeconds?: number | undefined;
   /** Tokens in one answer at most; 4096 unless told. */
   maxTokens?: number | undefined;
+  /** Whether answers may come from the cache of runs. */
+  cache?: boolean | undefined;
   /** `production` forbids choosing the demo model by leaving `model` out. */
   nodeEnv?: string | undefined;
   /** Milliseconds before each token of the demo model; 0 unless told. */
@@ -37,7 +39,7 @@ const PROVIDERS: Readonly<Record<string, { package: string; className: string }>
  */
 export async function resolveModel(options: ModelOptions): Promise<BaseChatModel> {
   if (chosen(options) === 'demo') {
-    return new DemoModel({ tokenDelayMs: options.demoTokenDelayMs ?? 0 });
+    return new DemoModel({ tokenDelayMs: options.demoTokenDelayMs ?? 0, cache: options.cache ?? false });
   }
   const { provider, name } = splitModel(chosen(options));
   const facts = providerFacts(provider);
@@ -48,6 +50,7 @@ export async function resolveModel(options: ModelOptions): Promise<BaseChatModel
     model: name,
     // Retries happen in one layer only: ours (see limits.ts), which every provider shares.
     maxRetries: 0,
+    cache: options.cache ?? false,
     [facts.maxTokensField ?? 'maxTokens']: options.maxTokens ?? 4_096,
     ...baseUrlFields(provider, facts, options),
   };
