@@ -13,6 +13,7 @@ import { cors } from './middleware/cors.ts';
 import { hostCheck } from './middleware/host-check.ts';
 import { httpMetrics } from './middleware/http-metrics.ts';
 import { httpTracing } from './middleware/http-tracing.ts';
+import { noStore } from './middleware/no-store.ts';
 import { requestId } from './middleware/request-id.ts';
 import { requestLog } from './middleware/request-log.ts';
 import { assistantRoutes } from './routes/assistants.ts';
@@ -91,6 +92,7 @@ function faces(services: Services, { config, readiness }: AppOptions): Hono<Http
 function base(logger: Logger): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.use(requestId(logger));
+  app.use(noStore());
   app.use(requestLog(isProbe));
   app.onError((error, c) => problem(c, error));
   app.notFound((c) => problem(c, new Refusal('not_found', `There is nothing at ${c.req.path}`)));

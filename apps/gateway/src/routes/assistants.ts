@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { readJson } from '../http/body.ts';
+import { conditionalJson } from '../http/conditional.ts';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
 import { toWireAssistant, toWireSchemas, type WireAssistant } from '../wire/assistant-json.ts';
@@ -46,11 +47,12 @@ export function assistantRoutes(services: Services, _options: { drain: AbortSign
     return c.json((await find(services, await readJson(c, countBody))).length);
   });
 
-  app.get('/assistants/:assistant_id', async (c) => c.json(toWireAssistant(await entryOf(c, services))));
-  app.get('/assistants/:assistant_id/schemas', async (c) =>
-    c.json(toWireSchemas(await entryOf(c, services))),
-  );
-  app.get('/assistants/:assistant_id/graph', async (c) => c.json((await entryOf(c, services)).drawing));
+  // Each changes with the next release, so a cache has to ask.
+  const describing = (path: string, describe: (entry: CatalogEntry) => unknown) =>
+    app.get(path, async (c) => conditionalJson(c, JSON.stringify(describe(await entryOf(c, services)))));
+  describing('/assistants/:assistant_id', toWireAssistant);
+  describing('/assistants/:assistant_id/schemas', toWireSchemas);
+  describing('/assistants/:assistant_id/graph', (entry) => entry.drawing);
   app.post('/assistants/:assistant_id/versions', async (c) => {
     return c.json([toWireAssistant(await entryOf(c, services))]);
   });

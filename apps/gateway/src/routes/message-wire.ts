@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { json } from '@millrace/shared/contract/json';
 import { hasEnded, type Question, type RunRecord } from '@millrace/shared/contract/run';
 import { z } from 'zod';
@@ -76,16 +75,4 @@ function toWireQuestion({ id, kind, node, interruptId, value }: Question): WireQ
     ...(interruptId !== undefined && { interrupt_id: interruptId }),
     ...(value !== undefined && { value }),
   };
-}
-
-/** An entity tag for a body. */
-export function etagOf(body: string): string {
-  return `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
-}
-
-/** Whether an `If-None-Match` header names the tag. */
-export function matchesEtag(header: string | undefined, etag: string): boolean {
-  if (header === undefined) return false;
-  if (header.trim() === '*') return true;
-  return header.split(',').some((one) => one.trim().replace(/^W\//, '') === etag);
 }

@@ -1,11 +1,12 @@
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { Refusal } from '@millrace/shared/contract/error';
 import { eventId, type RunEvent } from '@millrace/shared/contract/event';
-import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
+import { hasEnded, isFinal, type RunRecord } from '@millrace/shared/contract/run';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import { toWireJson } from '@millrace/shared/wire-json';
 import { type Context, Hono } from 'hono';
 import { readJson } from '../http/body.ts';
+import { conditionalJson } from '../http/conditional.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { whileWanted } from '../http/patience.ts';
 import { secondsOf, type Wait, waitOf } from '../http/prefer.ts';
@@ -13,14 +14,7 @@ import { type SseEvent, streamEvents } from '../http/sse.ts';
 import type { Services } from '../services.ts';
 import { cancelRun, followRun, getRun, waitForRun } from '../use-cases/runs.ts';
 import { submitRun } from '../use-cases/submit-run.ts';
-import {
-  etagOf,
-  type MessageBody,
-  type MessageView,
-  matchesEtag,
-  messageBody,
-  viewOf,
-} from './message-wire.ts';
+import { type MessageBody, type MessageView, messageBody, viewOf } from './message-wire.ts';
 
 export interface MessageOptions {
   /** Aborts when the gateway leaves. */
@@ -59,14 +53,9 @@ export function messageRoutes(services: Services, options: MessageOptions): Hono
     const { id } = await getRun(services, c.get('tenant'), runId);
     if (wantsStream(c)) return streamRun(c, services, id, drain);
     const run = await settled(c, id, wait);
-    const body = toWireJson(await viewOf(services, run));
-    const etag = etagOf(body);
-    c.header('ETag', etag);
-    c.header('Cache-Control', 'private, no-cache');
     if (!hasEnded(run.status)) c.header('Retry-After', POLL_SECONDS);
     if (wait.applied !== undefined) c.header('Preference-Applied', wait.applied);
-    if (matchesEtag(c.req.header('If-None-Match'), etag)) return c.body(null, 304);
-    return c.body(body, 200, { 'Content-Type': 'application/json' });
+    return conditionalJson(c, toWireJson(await viewOf(services, run)), { final: isFinal(run.status) });
   });
 
   app.delete('/message/:run_id', async (c) => {
@@ -98,7 +87,6 @@ async function answer(
   wait: Wait,
 ): Promise<Response> {
   if (wait.applied !== undefined) c.header('Preference-Applied', wait.applied);
-  c.header('Cache-Control', 'no-store');
   const ended = hasEnded(run.status);
   if (!ended) {
     c.header('Location', `/message/${run.id}`);

@@ -1,17 +1,27 @@
 import { Refusal } from '@millrace/shared/contract/error';
-import type { RunRecord } from '@millrace/shared/contract/run';
+import { isFinal, type RunRecord } from '@millrace/shared/contract/run';
 import type { CancelAction } from '@millrace/shared/run-moves';
 import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { z } from 'zod';
 import { readJson } from '../http/body.ts';
+import { conditionalJson } from '../http/conditional.ts';
 import type { HttpEnv } from '../http/env.ts';
 import { whileWanted } from '../http/patience.ts';
 import type { Services } from '../services.ts';
-import { cancelRun, getRun, LONGEST_WAIT_MS, listRuns, rollBackRun, waitForRun } from '../use-cases/runs.ts';
+import {
+  cancelRun,
+  getRun,
+  LONGEST_WAIT_MS,
+  listRuns,
+  outcomeOf,
+  rollBackRun,
+  waitForRun,
+} from '../use-cases/runs.ts';
 import { getThread } from '../use-cases/threads.ts';
 import { threadId } from '../wire/fields.ts';
 import { pick } from '../wire/json-response.ts';
+import { outcomeText } from '../wire/outcome-json.ts';
 import { flag, page, readParam, readQuery, readStreamModes } from '../wire/query.ts';
 import { runBody } from '../wire/run-body.ts';
 import { toWireRun, wireRunStatuses, wireStatus } from '../wire/run-json.ts';
@@ -76,12 +86,18 @@ export function runRoutes(services: Services, options: { drain: AbortSignal }): 
     // As on the Agent Server, where it is deleted; who follows it may still come back to its stream.
     if (run.rolledBack)
       throw new Refusal('not_found', `The run "${run.id}" was rolled back`, { field: 'run_id' });
-    return c.json(toWireRun(run));
+    return conditionalJson(c, JSON.stringify(toWireRun(run)), { final: isFinal(run.status) });
   });
 
   app.get('/threads/:thread_id/runs/:run_id/join', async (c) => {
     const { cancel_on_disconnect } = readQuery(c, joinQuery);
     const run = await runOf(c, services);
+    if (isFinal(run.status)) {
+      return conditionalJson(c, outcomeText(run, await outcomeOf(services, run)), {
+        final: true,
+        headers: runHeaders({ thread: run.thread, runId: run.id }),
+      });
+    }
     return answerOutcome(c, services, run, { drain, cancelOnDisconnect: cancel_on_disconnect ?? false });
   });
 

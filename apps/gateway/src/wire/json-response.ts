@@ -1,7 +1,13 @@
 import type { Context } from 'hono';
+import { conditionalJson } from '../http/conditional.ts';
 
-/** Answers with JSON text that is written already. */
+/**
+ * Answers with JSON text that is written already. One that was read with GET has an `ETag`, and a cache must ask each
+ * time: even an old state can change, as a fork may add to its checkpoint, and a rollback take it away.
+ */
 export function jsonText(c: Context, text: string, headers: Record<string, string> = {}): Response {
+  // Hono has it that HEAD is GET.
+  if (c.req.method === 'GET' || c.req.method === 'HEAD') return conditionalJson(c, text, { headers });
   return c.body(text, 200, { 'Content-Type': 'application/json; charset=utf-8', ...headers });
 }
 

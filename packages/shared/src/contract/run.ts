@@ -16,6 +16,11 @@ export function hasEnded(status: RunStatus): status is EndStatus {
   return status !== 'queued' && status !== 'running';
 }
 
+/** Whether a run will never be shown in another way. One that asked something may still be cancelled, or taken back. */
+export function isFinal(status: RunStatus): boolean {
+  return hasEnded(status) && status !== 'interrupted';
+}
+
 /**
  * What a run does in its turn on the thread: execute the graph, edit the thread's state through the graph, take back
  * what another run has written, or delete the thread.
