@@ -66,3 +66,32 @@ it.each([
   const [problem = ''] = problems({ API_KEYS: keys });
   expect(problem).toContain(wanted);
 });
+
+it.each([
+  ['a cluster', { REDIS_READ_URL: 'redis+cluster://h:6379' }, 'no cluster'],
+  ['Sentinels', { REDIS_READ_URL: 'redis+sentinel://h:26379/m' }, 'no Sentinels'],
+  ['the primary', { REDIS_URL: 'redis://h', REDIS_READ_URL: 'redis://h' }, 'is REDIS_URL itself'],
+  [
+    'a replica of a cluster',
+    { REDIS_URL: 'redis+cluster://h', REDIS_READ_URL: 'redis://r' },
+    'cannot be used with a cluster',
+  ],
+  [
+    'a replica of nothing',
+    { CHECKPOINT_REDIS_READ_URL: 'redis://r' },
+    'CHECKPOINT_REDIS_URL, which is not set',
+  ],
+])('reads no lists from %s', (_, env, wanted) => {
+  // With another mistake, so that all are seen to be told at once.
+  const found = problems({ ...env, PORT: 'http' });
+  expect(found).toHaveLength(2);
+  expect(found[1]).toContain(wanted);
+});
+
+it('reads lists from a replica with the password of its primary, and checkpoints from their own', () => {
+  const env = { REDIS_READ_URL: 'redis://r', REDIS_PASSWORD: 'secret' };
+  const { main, checkpoints } = readConfig(env).replicas;
+  expect(main).toEqual({ url: 'redis://r', password: 'secret' });
+  expect(checkpoints).toBe(main);
+  expect(readConfig({ ...env, CHECKPOINT_REDIS_URL: 'redis://c' }).replicas.checkpoints).toBeUndefined();
+});

@@ -21,6 +21,8 @@ import {
 } from '@millrace/shared/config-fields';
 import { type TracingConfig, toTracing, tracingConfig } from '@millrace/shared/config-tracing';
 import type { LogLevel } from '@millrace/shared/logger';
+import type { RedisTarget } from '@millrace/shared/redis';
+import { parseRedisUrl } from '@millrace/shared/redis-url';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
 import type { CapacityLimits } from './capacity.ts';
@@ -52,6 +54,8 @@ export interface GatewayConfig extends RedisConfig {
   retention: Retention;
   /** How many replicas of Redis must have a run before it is accepted. */
   waitReplicas: number;
+  /** Where lists may be read. One object when checkpoints are on the same Redis. */
+  replicas: { main: RedisTarget | undefined; checkpoints: RedisTarget | undefined };
   /** How long `POST /message` waits for the answer unless told, in milliseconds. */
   waitMs: number;
   /** And how long at most, whatever it is told. */
@@ -81,6 +85,10 @@ const shape = {
   ALLOWED_HOSTS: list(),
   ALLOWED_ORIGINS: list(),
   REDIS_WAIT_REPLICAS: wholeNumber(0, { max: 10 }),
+  REDIS_READ_URL: variable<string | undefined>(undefined, (given) => replicaUrl(given, 'REDIS_PASSWORD')),
+  CHECKPOINT_REDIS_READ_URL: variable<string | undefined>(undefined, (given) =>
+    replicaUrl(given, 'CHECKPOINT_REDIS_PASSWORD'),
+  ),
   MAX_BODY_BYTES: wholeNumber(1024 * 1024, { min: 1024, max: 64 * 1024 * 1024 }),
   MAX_OPEN_RUNS: wholeNumber(100_000),
   MAX_OPEN_RUNS_PER_TENANT: wholeNumber(10_000),
@@ -95,12 +103,13 @@ const shape = {
   EXIT_ON_STDIN_CLOSE: flag(false),
 };
 
+const variables = z.object(shape);
+
 /** The names of all variables. */
 export const gatewayVariables: readonly string[] = Object.keys(shape);
 
 /** All variables of the gateway; `.env.example` says what each one means. */
-const gatewayConfig = z
-  .object(shape)
+const gatewayConfig = variables
   .refine((env) => isLoopback(String(env.HOST)) || env.API_KEYS.length !== 0, {
     path: ['API_KEYS'],
     message:
@@ -118,6 +127,8 @@ const gatewayConfig = z
     message: 'cannot be kept in a cluster; leave it out, and set min-replicas-to-write on its masters',
     when: ({ value }) => read(value, 'REDIS_WAIT_REPLICAS', 'number') && read(value, 'REDIS_URL', 'string'),
   })
+  .refine(...replicaRule('REDIS_READ_URL', 'REDIS_URL'))
+  .refine(...replicaRule('CHECKPOINT_REDIS_READ_URL', 'CHECKPOINT_REDIS_URL'))
   .transform(
     (env): GatewayConfig => ({
       ...toRedis(env),
@@ -139,6 +150,7 @@ const gatewayConfig = z
       tracing: toTracing(env),
       retention: toRetention(env),
       waitReplicas: env.REDIS_WAIT_REPLICAS,
+      replicas: replicasOf(env),
       waitMs: env.WAIT_SECONDS,
       maxWaitMs: env.WAIT_MAX_SECONDS,
       stallMs: env.CLIENT_STALL_SECONDS,
@@ -154,6 +166,43 @@ export function readConfig(env: Record<string, string | undefined> = process.env
 
 function tenantsOf(keys: ApiKey[]): string[] {
   return keys.length === 0 ? [DEFAULT_TENANT] : [...new Set(keys.map((key) => key.tenant))];
+}
+
+/** A replica is one server, or the one address of several: which node has a key is not asked. */
+function replicaUrl(given: string, passwordVariable: string): string {
+  const { kind } = parseRedisUrl(given, passwordVariable);
+  if (kind === 'server') return given;
+  throw new VariableFault(
+    'must be the address of a replica, as redis://host:6379; no cluster and no Sentinels',
+  );
+}
+
+/** What can be wrong between a replica's address and its primary's, as arguments of `refine`. */
+function replicaRule<R extends string, P extends string>(replica: R, primary: P) {
+  type Fields = { [name in R | P]?: string | undefined };
+  const faultOf = ({ [replica]: of, [primary]: from }: Fields): string | undefined => {
+    if (of === undefined) return undefined;
+    if (from === undefined) return `names a replica of ${primary}, which is not set; leave it out`;
+    if (of === from) return `is ${primary} itself; name a replica of it, or leave it out`;
+    return from.includes('+cluster:') ? `cannot be used with a cluster; leave it out` : undefined;
+  };
+  const sound: [(env: Fields) => boolean, object] = [
+    (env) => faultOf(env) === undefined,
+    {
+      path: [replica],
+      error: ({ input }: { input?: unknown }) => faultOf(input as Fields),
+      when: ({ value }: { value: unknown }) => read(value, replica, 'string'),
+    },
+  ];
+  return sound;
+}
+
+function replicasOf(env: z.infer<typeof variables>): GatewayConfig['replicas'] {
+  const target = (url: string | undefined, password: string | undefined): RedisTarget | undefined =>
+    url === undefined ? undefined : { url, password };
+  const main = target(env.REDIS_READ_URL, env.REDIS_PASSWORD);
+  const own = target(env.CHECKPOINT_REDIS_READ_URL, env.CHECKPOINT_REDIS_PASSWORD);
+  return { main, checkpoints: env.CHECKPOINT_REDIS_URL === undefined ? main : own };
 }
 
 /** Whether only this machine can use the name or address. */

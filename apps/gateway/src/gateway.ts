@@ -17,7 +17,7 @@ import { createApp, createOpsApp } from './app.ts';
 import type { GatewayConfig } from './config.ts';
 import { listen } from './http/listen.ts';
 import { gatewayCounters, registerGatewayGauges, registerSweeperMetrics } from './metrics.ts';
-import { createServices, type Services } from './services.ts';
+import { createServices, type Replicas, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
 
 const RETRY_MS = 200;
@@ -69,12 +69,14 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   life.onStop('redis (subscriber)', () => subscriber.disconnect());
   const replication =
     config.waitReplicas > 0 ? new Replication(open(config.redis), config.waitReplicas) : undefined;
+  const replicas = openReplicas(config, logger, life);
   const keys = new Keys(config.prefix);
   const registry = new Registry();
   const services = createServices({
     redis,
     checkpointRedis,
     subscriber,
+    replicas,
     keys,
     retention: config.retention,
     replication,
@@ -107,6 +109,18 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
   sweeper.start();
   life.onStop('sweeper', () => sweeper.stop());
   return { url: server.url, opsUrl: ops, stop: () => life.stop('told to') };
+}
+
+/** Nobody waits for them: while they are away the primaries answer. */
+function openReplicas({ replicas }: GatewayConfig, logger: Logger, life: Lifecycle): Replicas {
+  const open = (target: RedisTarget | undefined) => {
+    if (!target) return undefined;
+    const redis = connect(target, 'optional', logger);
+    life.onStop('redis (replica)', () => redis.disconnect());
+    return redis;
+  };
+  const main = open(replicas.main);
+  return { main, checkpoints: replicas.checkpoints === replicas.main ? main : open(replicas.checkpoints) };
 }
 
 async function startOps(

@@ -21,6 +21,7 @@ export interface GatewayCounters {
   submitted: Counter<'graph' | 'queue'>;
   ended: RunsEnded;
   streams: StreamMetrics;
+  listReads: Counter<'source'>;
 }
 
 export interface StreamMetrics {
@@ -38,6 +39,12 @@ export function gatewayCounters(registry: Registry): GatewayCounters {
       registers,
     }),
     ended: registerRunsEnded(registry),
+    listReads: new Counter({
+      name: 'millrace_list_reads_total',
+      help: 'Lists and histories that a replica may answer, by who did.',
+      labelNames: ['source'],
+      registers,
+    }),
     streams: {
       open: new Gauge({ name: 'millrace_streams_open', help: 'Event streams that clients read.', registers }),
       events: new Counter({

@@ -6,6 +6,7 @@ import { Catalog } from '@millrace/shared/catalog';
 import { EventHub } from '@millrace/shared/event-hub';
 import { EventReader } from '@millrace/shared/event-reader';
 import type { Keys } from '@millrace/shared/keys';
+import { ListReader } from '@millrace/shared/list-reader';
 import type { Logger } from '@millrace/shared/logger';
 import { Registry } from '@millrace/shared/metrics';
 import { Doorbell } from '@millrace/shared/queue';
@@ -19,7 +20,9 @@ import { noTracing, type Tracing } from '@millrace/shared/tracing';
 import type { Redis } from 'ioredis';
 import { Capacity, type CapacityLimits, NO_LIMITS } from './capacity.ts';
 import { CatalogCache } from './catalog-cache.ts';
+import { Lists } from './lists.ts';
 import { type GatewayCounters, gatewayCounters } from './metrics.ts';
+import { Replica } from './replica.ts';
 
 /** What the use cases work with. Routes and MCP hand it on and never look inside. */
 export interface Services {
@@ -34,6 +37,7 @@ export interface Services {
   servers: { main: () => Promise<RedisStatus>; checkpoints?: () => Promise<RedisStatus> };
   /** The checkpoints of one tenant. */
   checkpoints: (tenant: string) => CheckpointReader;
+  lists: Lists;
   /** Closes a thread of the checkpoint store to every lease below the token. */
   fence: (tenant: string, thread: string, token: number) => Promise<void>;
   /** Removes a thread's checkpoints. @returns the token that stands there when it is no lower than the lease's */
@@ -43,12 +47,20 @@ export interface Services {
   close: () => Promise<void>;
 }
 
+/** Replicas of the Redis of runs, and of that of checkpoints. The same when both are one. */
+export interface Replicas {
+  main?: RedisConnection | undefined;
+  checkpoints?: RedisConnection | undefined;
+}
+
 export interface ServiceParts {
   redis: RedisConnection;
   /** May be the same. */
   checkpointRedis: RedisConnection;
   /** Of role `subscriber`; handed over. */
   subscriber: Redis;
+  /** Of role `optional`, where lists may be read. */
+  replicas?: Replicas | undefined;
   keys: Keys;
   retention?: Retention;
   /** What must have a run before it is accepted; nothing more than `redis` unless told. */
@@ -67,6 +79,7 @@ export function createServices(parts: ServiceParts): Services {
     redis,
     checkpointRedis,
     subscriber,
+    replicas = {},
     keys,
     retention,
     replication,
@@ -79,6 +92,21 @@ export function createServices(parts: ServiceParts): Services {
   const doorbell = new Doorbell(redis, store);
   const hub = new EventHub(subscriber, redis, keys, logger);
   const prefix = keys.checkpoints();
+  const checkpointsOn = (at: RedisConnection) => (tenant: string) =>
+    new CheckpointReader(at, { prefix, namespace: tenant });
+  const checkpoints = checkpointsOn(checkpointRedis);
+  const replicaOf = (at: RedisConnection, primary: RedisConnection, variable: string) =>
+    new Replica({
+      redis: at,
+      primary,
+      variable,
+      onRead: (source) => counters.listReads.inc({ source }),
+      logger,
+    });
+  const main = replicas.main && {
+    replica: replicaOf(replicas.main, redis, 'REDIS_READ_URL'),
+    reader: new ListReader(replicas.main, keys),
+  };
   return {
     store,
     doorbell,
@@ -101,7 +129,20 @@ export function createServices(parts: ServiceParts): Services {
       main: () => redisStatus(redis),
       ...(checkpointRedis !== redis && { checkpoints: () => redisStatus(checkpointRedis) }),
     },
-    checkpoints: (tenant) => new CheckpointReader(checkpointRedis, { prefix, namespace: tenant }),
+    checkpoints,
+    lists: new Lists(
+      { runs: store.read, dead: store.dead, checkpoints },
+      {
+        main,
+        checkpoints: replicas.checkpoints && {
+          replica:
+            replicas.checkpoints === replicas.main && main
+              ? main.replica
+              : replicaOf(replicas.checkpoints, checkpointRedis, 'CHECKPOINT_REDIS_READ_URL'),
+          reader: checkpointsOn(replicas.checkpoints),
+        },
+      },
+    ),
     fence: async (tenant, thread, token) => {
       const lease = { token, nonce: randomUUID() };
       await raiseFence(checkpointRedis, { prefix, namespace: tenant, threadId: thread }, lease);

@@ -25,9 +25,9 @@ export type RedisConnection = Redis | Cluster;
  * - `worker`: work in hand is worth more than an answer, so wait for Redis, however long. Never a command
  *   timeout: a command given up may still land.
  * - `subscriber`: nothing but pub/sub; waits, and subscribes again
- * - `cache`: what it holds can be had without it, so it gets half a second
+ * - `optional`: what it holds can be had without it, so it gets half a second
  */
-export type RedisRole = 'gateway' | 'worker' | 'subscriber' | 'cache';
+export type RedisRole = 'gateway' | 'worker' | 'subscriber' | 'optional';
 
 const REPORT_AGAIN_MS = 60_000;
 
@@ -37,17 +37,17 @@ const roles: Record<RedisRole, RedisOptions> = {
   gateway: { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: 5_000 },
   worker: { maxRetriesPerRequest: null },
   subscriber: { maxRetriesPerRequest: null },
-  cache: { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 500 },
+  optional: { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 500 },
 };
 
 /**
  * A redirection is what a cluster says while slots or masters move. With a pause of 100 ms before each, a gateway gives
  * up after a second or two, a worker's command after a minute; that is then a refusal like any other.
  */
-const clusterRoles: Record<'gateway' | 'worker' | 'cache', ClusterOptions> = {
+const clusterRoles: Record<'gateway' | 'worker' | 'optional', ClusterOptions> = {
   gateway: { enableOfflineQueue: false, maxRedirections: 16, retryDelayOnFailover: 0 },
   worker: { maxRedirections: 600, retryDelayOnFailover: 100 },
-  cache: { enableOfflineQueue: false, maxRedirections: 2, retryDelayOnFailover: 0 },
+  optional: { enableOfflineQueue: false, maxRedirections: 2, retryDelayOnFailover: 0 },
 };
 
 const common = { connectTimeout: 5_000, retryStrategy: backoff, lazyConnect: false };

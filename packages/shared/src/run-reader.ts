@@ -19,11 +19,14 @@ export class RunReader {
   readonly #redis: RedisConnection;
   readonly #keys: Keys;
   readonly #scripts: Scripts;
+  readonly #tidy: boolean;
 
-  constructor(redis: RedisConnection, keys: Keys, scripts: Scripts) {
+  /** @param options.tidy whether lists are rid of what has expired when they are read; a replica takes no writes */
+  constructor(redis: RedisConnection, keys: Keys, scripts: Scripts, options: { tidy?: boolean } = {}) {
     this.#redis = redis;
     this.#keys = keys;
     this.#scripts = scripts;
+    this.#tidy = options.tidy ?? true;
   }
 
   /** @returns undefined when there is none, or it is another tenant's. */
@@ -59,7 +62,7 @@ export class RunReader {
       : await this.#newest(key, offset, limit);
     const runs = await Promise.all(ids.map((id) => this.run(tenant, id)));
     const expired = ids.filter((_, i) => !runs[i]);
-    if (expired.length > 0) await this.#redis.zrem(key, ...expired);
+    if (this.#tidy && expired.length > 0) await this.#redis.zrem(key, ...expired);
     return runs.filter((run) => run !== undefined);
   }
 

@@ -14,7 +14,7 @@ export function listDeadLetters(
   tenant: string,
   page: { limit: number; after?: DeadLetterPlace | undefined },
 ): Promise<{ runs: RunRecord[]; next: DeadLetterPlace | undefined }> {
-  return services.store.dead.list(tenant, page);
+  return services.lists.deadLetters(tenant, page);
 }
 
 /**

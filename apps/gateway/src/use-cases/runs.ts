@@ -115,7 +115,7 @@ export function listRuns(
   thread: string,
   page: Parameters<Services['store']['read']['runsOfThread']>[2],
 ): Promise<RunRecord[]> {
-  return services.store.read.runsOfThread(tenant, thread, page);
+  return services.lists.runsOfThread(tenant, thread, page);
 }
 
 /** What a run left behind, as a caller sees it. */

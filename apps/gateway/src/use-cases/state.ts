@@ -76,13 +76,10 @@ export async function getHistory(
   },
 ): Promise<CheckpointView[]> {
   await getThread(services, tenant, thread);
-  const states: CheckpointView[] = [];
-  const found = services.checkpoints(tenant).list(thread, {
+  return services.lists.history(tenant, thread, {
     limit: page.limit,
     before: page.before,
     checkpointNs: page.checkpointNs,
     ...(page.metadata && { filter: page.metadata }),
   });
-  for await (const state of found) states.push(state);
-  return states;
 }

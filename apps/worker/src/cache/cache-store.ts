@@ -15,7 +15,7 @@ const MOST_BYTES = 1024 * 1024;
 const REST_MS = 1_000;
 
 export interface CacheStoreOptions {
-  /** Of role `cache`. */
+  /** Of role `optional`. */
   redis: RedisConnection;
   keys: Keys;
   ttlMs: number;

@@ -21,7 +21,7 @@ export async function openCache(
   target: RedisTarget,
   options: { ttlMs: number; keys: Keys; logger: Logger; onRequest: CacheStoreOptions['onRequest'] },
 ): Promise<OpenCache> {
-  const redis = connect(target, 'cache', options.logger);
+  const redis = connect(target, 'optional', options.logger);
   const close = () => redis.disconnect();
   const start = new AbortController();
   const checked = whenReady(redis).then(() =>
