@@ -4,7 +4,7 @@ import { compose, type Manifest } from './kustomize.ts';
 import { securityProblems } from './pod-security.ts';
 import { danglingReferences } from './references.ts';
 import { COMPOSITIONS } from './sets.ts';
-import { budgetProblems, demandProblems, graceProblems } from './workers.ts';
+import { budgetProblems, demandProblems, graceProblems, unservedQueues } from './workers.ts';
 
 // What is wrong must be found, or the other tests would be of no use.
 
@@ -15,6 +15,7 @@ const checks = {
   grace: graceProblems,
   security: securityProblems,
   budgets: budgetProblems,
+  queues: unservedQueues,
 };
 
 let good: Manifest[];
@@ -170,6 +171,24 @@ const faults: [string, keyof typeof checks, string, (object: Manifest) => void, 
       o.spec.triggers[0].metadata.listName = 'bull:default:wait';
     },
     'counts bull:default:wait',
+  ],
+  [
+    'a list of another queue than the workers serve',
+    'demand',
+    'ScaledObject millrace-worker-gold',
+    (o) => {
+      o.spec.triggers[0].metadata.listName = '{millrace}:default:wait';
+    },
+    'not {millrace}:default.gold:wait',
+  ],
+  [
+    'a part of a queue that no worker serves',
+    'queues',
+    'Deployment millrace-worker-gold',
+    (o) => {
+      containerOf(o).env[0].value = 'default.silver';
+    },
+    'no worker serves default.gold',
   ],
   [
     'another Redis than the workers use',

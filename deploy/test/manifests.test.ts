@@ -10,7 +10,14 @@ import { environment, workloads } from './pods.ts';
 import { danglingReferences, SECRETS } from './references.ts';
 import { schemaProblems } from './schemas.ts';
 import { COMPOSITIONS, overlays, sets } from './sets.ts';
-import { appOf, budgetProblems, demandProblems, graceProblems, settingsOf } from './workers.ts';
+import {
+  appOf,
+  budgetProblems,
+  demandProblems,
+  graceProblems,
+  settingsOf,
+  unservedQueues,
+} from './workers.ts';
 
 const read = (file: string) => readFileSync(join(deployDir, file), 'utf8');
 
@@ -36,6 +43,10 @@ describe.each(sets)('$name', ({ load }) => {
 
   it('scales workers by the demand that the code counts', () => {
     expect(demandProblems(objects)).toEqual([]);
+  });
+
+  it('has workers for every queue', () => {
+    expect(unservedQueues(objects)).toEqual([]);
   });
 
   it('gives every Pod the time to leave in order', () => {

@@ -8,6 +8,7 @@ export const COMPOSITIONS = [
   [
     'redis',
     'keda-redis',
+    'tenant-pool',
     'scale-to-zero',
     'hpa-resource/basic',
     'vpa/off',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Keys } from '@millrace/shared/keys';
+import { partOfQueue } from '@millrace/shared/queue-parts';
 import { parse } from 'yaml';
 import { readConfig } from '../../apps/gateway/src/config.ts';
 import { workerConfig } from '../../apps/worker/src/config.ts';
@@ -28,10 +29,17 @@ export function appOf({ containers }: Workload): 'gateway' | 'worker' | undefine
 export function settingsOf(objects: Manifest[], workload: Workload) {
   const [container] = workload.containers;
   if (!container) throw new Error(`${nameOf(workload.object)} has no container`);
-  const env = { API_KEYS: 'of-the-operator', ...environment(objects, container) };
+  const set = environment(objects, container);
+  const env = { API_KEYS: keysOf(set.TENANT_QUEUES), ...set };
   return appOf(workload) === 'gateway'
     ? { app: 'gateway' as const, env, config: readConfig(env) }
     : { app: 'worker' as const, env, config: workerConfig(env) };
+}
+
+/** A key for each tenant that has a part of the queues. */
+function keysOf(queues = ''): string {
+  const tenants = queues.split(',').map((entry) => entry.replace(/:.*/, ''));
+  return ['of-the-operator', ...tenants.filter(Boolean).map((tenant) => `${tenant}:of-${tenant}`)].join();
 }
 
 /** Where Pods get less time than their app takes to leave in order. */
@@ -72,7 +80,9 @@ export function demandProblems(objects: Manifest[]): string[] {
     if (!target || appOf(target) !== 'worker') continue;
     const settings = settingsOf(objects, target);
     if (settings.app !== 'worker') continue;
-    const { concurrency, prefix, redis } = settings.config;
+    const { concurrency, prefix, redis, queues } = settings.config;
+    const [queue = 'default', ...more] = queues;
+    if (more.length > 0) told(`counts one queue, and its workers serve ${queues}`);
     if (object.kind === 'HorizontalPodAutoscaler') externalProblems(object, objects, concurrency, told);
     if (object.kind !== 'ScaledObject') continue;
     const { triggers, advanced, fallback, minReplicaCount, maxReplicaCount } = object.spec;
@@ -103,7 +113,7 @@ export function demandProblems(objects: Manifest[]): string[] {
         const unknown = Object.keys(metadata).filter((key) => !REDIS_METADATA.has(key));
         if (unknown.length > 0) told(`gives KEDA ${unknown}, which it does not know`);
         // BullMQ's own name for what is in a state.
-        const list = `${new Keys(prefix).queuePrefix()}:default:${name}`;
+        const list = `${new Keys(prefix).queuePrefix()}:${queue}:${name}`;
         if (metadata.listName !== list) told(`counts ${metadata.listName} and not ${list}`);
         const { hostname, port } = new URL(redis.url);
         const address = `${hostname}.millrace.svc.cluster.local:${port || 6379}`;
@@ -113,7 +123,8 @@ export function demandProblems(objects: Manifest[]): string[] {
       } else if (type === 'metrics-api') {
         if (metadata.targetValue !== `${concurrency}`)
           told(`takes ${metadata.targetValue} for a worker's share`);
-        const { hostname, port } = new URL(metadata.url);
+        const { hostname, port, pathname } = new URL(metadata.url);
+        if (pathname !== `/scale/${queue}`) told(`asks ${pathname}, and its workers serve ${queue}`);
         const service = objects.find(
           (one) =>
             one.kind === 'Service' &&
@@ -127,6 +138,21 @@ export function demandProblems(objects: Manifest[]): string[] {
     }
   }
   return problems;
+}
+
+/** Parts of queues that gateways send runs to, and no worker takes them from. */
+export function unservedQueues(objects: Manifest[]): string[] {
+  const settings = workloads(objects)
+    .filter((workload) => appOf(workload) !== undefined)
+    .map((workload) => settingsOf(objects, workload));
+  const served = settings.flatMap((one) => (one.app === 'worker' ? one.config.queues : []));
+  const parts = settings.flatMap((one) =>
+    one.app === 'gateway' ? [...one.config.tenantQueues.values()] : [],
+  );
+  return parts
+    .map((part) => partOfQueue('default', part))
+    .filter((queue) => !served.includes(queue))
+    .map((queue) => `no worker serves ${queue}`);
 }
 
 function externalProblems(

@@ -88,10 +88,26 @@ it.each([
   expect(found[1]).toContain(wanted);
 });
 
+it('says nothing of a replica while its primary cannot be read', () => {
+  const found = problems({ REDIS_URL: 'http://h', REDIS_READ_URL: 'redis://r' });
+  expect(found.map((one) => one.split(':')[0])).toEqual(['REDIS_URL']);
+});
+
 it('reads lists from a replica with the password of its primary, and checkpoints from their own', () => {
   const env = { REDIS_READ_URL: 'redis://r', REDIS_PASSWORD: 'secret' };
   const { main, checkpoints } = readConfig(env).replicas;
   expect(main).toEqual({ url: 'redis://r', password: 'secret' });
   expect(checkpoints).toBe(main);
   expect(readConfig({ ...env, CHECKPOINT_REDIS_URL: 'redis://c' }).replicas.checkpoints).toBeUndefined();
+});
+
+it.each([
+  ['acme', 'entry 1'],
+  ['acme:gold,globex:no.dots', 'entry 2'],
+  ['acme:gold,acme:silver', 'names acme a second time'],
+  ['acme:gold,initech:gold', 'no key in API_KEYS belongs to initech'],
+])('says what is wrong with TENANT_QUEUES=%s', (queues, wanted) => {
+  const found = problems({ TENANT_QUEUES: queues, API_KEYS: 'acme:one,globex:two', PORT: 'http' });
+  expect(found).toHaveLength(2);
+  expect(found.join()).toContain(wanted);
 });

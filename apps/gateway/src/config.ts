@@ -41,6 +41,8 @@ export interface GatewayConfig extends RedisConfig {
   opsPort: number | undefined;
   /** Empty: no credentials are asked for, and everybody is tenant `default`. */
   apiKeys: ApiKey[];
+  /** Tenant → the part of each graph's queue that its runs travel in; others take the queue itself. */
+  tenantQueues: ReadonlyMap<string, string>;
   /** Host names, besides the loopback ones, under which the gateway may be addressed; `*` is any. */
   allowedHosts: string[];
   /** Origins, besides loopback ones, from which browsers may call; `*` is any. */
@@ -82,6 +84,7 @@ const shape = {
     return Number(given);
   }),
   API_KEYS: variable<ApiKey[]>([], readApiKeys),
+  TENANT_QUEUES: variable<ReadonlyMap<string, string>>(new Map(), readTenantQueues),
   ALLOWED_HOSTS: list(),
   ALLOWED_ORIGINS: list(),
   REDIS_WAIT_REPLICAS: wholeNumber(0, { max: 10 }),
@@ -127,6 +130,14 @@ const gatewayConfig = variables
     message: 'cannot be kept in a cluster; leave it out, and set min-replicas-to-write on its masters',
     when: ({ value }) => read(value, 'REDIS_WAIT_REPLICAS', 'number') && read(value, 'REDIS_URL', 'string'),
   })
+  .refine((env) => strangers(env).length === 0, {
+    path: ['TENANT_QUEUES'],
+    error: ({ input }) => `no key in API_KEYS belongs to ${strangers(input as TenantFields).join(', ')}`,
+    when: ({ value }) => {
+      const { API_KEYS, TENANT_QUEUES } = value as Partial<TenantFields>;
+      return Array.isArray(API_KEYS) && TENANT_QUEUES instanceof Map;
+    },
+  })
   .refine(...replicaRule('REDIS_READ_URL', 'REDIS_URL'))
   .refine(...replicaRule('CHECKPOINT_REDIS_READ_URL', 'CHECKPOINT_REDIS_URL'))
   .transform(
@@ -136,6 +147,7 @@ const gatewayConfig = variables
       port: env.PORT,
       opsPort: env.OPS_PORT,
       apiKeys: env.API_KEYS,
+      tenantQueues: env.TENANT_QUEUES,
       allowedHosts: env.ALLOWED_HOSTS,
       allowedOrigins: env.ALLOWED_ORIGINS,
       maxBodyBytes: env.MAX_BODY_BYTES,
@@ -191,7 +203,9 @@ function replicaRule<R extends string, P extends string>(replica: R, primary: P)
     {
       path: [replica],
       error: ({ input }: { input?: unknown }) => faultOf(input as Fields),
-      when: ({ value }: { value: unknown }) => read(value, replica, 'string'),
+      when: ({ value }: { value: unknown }) =>
+        read(value, replica, 'string') &&
+        (read(value, primary, 'string') || read(value, primary, 'undefined')),
     },
   ];
   return sound;
@@ -210,6 +224,33 @@ export function isLoopback(host: string): boolean {
   const name = host.toLowerCase();
   if (name === 'localhost' || name.endsWith('.localhost') || name === '::1' || name === '[::1]') return true;
   return isIP(name) === 4 && name.startsWith('127.');
+}
+
+interface TenantFields {
+  API_KEYS: ApiKey[];
+  TENANT_QUEUES: ReadonlyMap<string, string>;
+}
+
+/** Tenants with a part of the queues that nobody can be. */
+function strangers({ API_KEYS, TENANT_QUEUES }: TenantFields): string[] {
+  const known = tenantsOf(API_KEYS);
+  return [...TENANT_QUEUES.keys()].filter((tenant) => !known.includes(tenant));
+}
+
+function readTenantQueues(given: string): ReadonlyMap<string, string> {
+  const parts = new Map<string, string>();
+  for (const [i, entry] of given.split(',').entries()) {
+    const [, tenant = '', part = ''] =
+      /^([A-Za-z0-9._-]{1,64}):([A-Za-z0-9][A-Za-z0-9_-]{0,31})$/.exec(entry.trim()) ?? [];
+    if (tenant === '') {
+      throw new VariableFault(
+        `entry ${i + 1}: must be tenant:name, the name of letters, digits, _ and -, at most 32`,
+      );
+    }
+    if (parts.has(tenant)) throw new VariableFault(`entry ${i + 1}: names ${tenant} a second time`);
+    parts.set(tenant, part);
+  }
+  return parts;
 }
 
 function readApiKeys(given: string): ApiKey[] {

@@ -10,6 +10,7 @@ import { createApp } from './app.ts';
 import { readConfig } from './config.ts';
 import { gatewayCounters, registerGatewayGauges } from './metrics.ts';
 import { createServices, type Services } from './services.ts';
+import { TenantQueues } from './tenant-queues.ts';
 
 /** A gateway without a port, on a namespace of Redis of its own. For tests only. */
 export interface TestGateway {
@@ -65,6 +66,7 @@ export async function testGateway(
     checkpointRedis: test.checkpoints,
     subscriber: test.subscriber(),
     keys,
+    queues: new TenantQueues(config.tenantQueues),
     limits: config.limits,
     counters: gatewayCounters(registry),
     logger,

@@ -19,6 +19,7 @@ import { listen } from './http/listen.ts';
 import { gatewayCounters, registerGatewayGauges, registerSweeperMetrics } from './metrics.ts';
 import { createServices, type Replicas, type Services } from './services.ts';
 import { Sweeper } from './sweeper.ts';
+import { TenantQueues } from './tenant-queues.ts';
 
 const RETRY_MS = 200;
 
@@ -77,6 +78,7 @@ async function start(config: GatewayConfig, logger: Logger, life: Lifecycle): Pr
     checkpointRedis,
     subscriber,
     replicas,
+    queues: new TenantQueues(config.tenantQueues),
     keys,
     retention: config.retention,
     replication,

@@ -94,8 +94,8 @@ export function registerGatewayGauges(
   registerServerMetrics(registry, services);
 }
 
-export async function queuesOf({ catalog }: Pick<Services, 'catalog'>): Promise<string[]> {
-  return [...new Set((await catalog.list()).map((graph) => graph.queue))];
+export async function queuesOf({ catalog, queues }: Pick<Services, 'catalog' | 'queues'>): Promise<string[]> {
+  return queues.all(await catalog.list());
 }
 
 /** Gauges of what is at hand, and what was refused for it. */

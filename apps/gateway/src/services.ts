@@ -23,6 +23,7 @@ import { CatalogCache } from './catalog-cache.ts';
 import { Lists } from './lists.ts';
 import { type GatewayCounters, gatewayCounters } from './metrics.ts';
 import { Replica } from './replica.ts';
+import { TenantQueues } from './tenant-queues.ts';
 
 /** What the use cases work with. Routes and MCP hand it on and never look inside. */
 export interface Services {
@@ -30,6 +31,7 @@ export interface Services {
   doorbell: Doorbell;
   events: EventReader;
   catalog: CatalogCache;
+  queues: TenantQueues;
   capacity: Capacity;
   counters: GatewayCounters;
   tracing: Tracing;
@@ -63,6 +65,8 @@ export interface ServiceParts {
   replicas?: Replicas | undefined;
   keys: Keys;
   retention?: Retention;
+  /** None for anybody unless told. */
+  queues?: TenantQueues;
   /** What must have a run before it is accepted; nothing more than `redis` unless told. */
   replication?: Replication | undefined;
   /** None unless told. */
@@ -80,6 +84,7 @@ export function createServices(parts: ServiceParts): Services {
     checkpointRedis,
     subscriber,
     replicas = {},
+    queues = new TenantQueues(),
     keys,
     retention,
     replication,
@@ -112,6 +117,7 @@ export function createServices(parts: ServiceParts): Services {
     doorbell,
     events: new EventReader(redis, keys, hub),
     catalog: new CatalogCache(new Catalog(redis, keys)),
+    queues,
     capacity: new Capacity(
       {
         load: () => store.open.load(),

@@ -10,6 +10,7 @@ import {
 } from '@millrace/shared/config';
 import {
   flag,
+  list,
   optionalText,
   port,
   seconds,
@@ -31,6 +32,7 @@ const schema = z.object({
   WORKER_HOST: text('127.0.0.1'),
   WORKER_PORT: port(9464),
   WORKER_CONCURRENCY: wholeNumber(4, { min: 1, max: 1000 }),
+  WORKER_QUEUES: list(),
   LANGGRAPH_CONFIG: optionalText(),
   MODEL: optionalText(/^(demo|[a-z0-9_-]+:.+)$/, 'provider:name (for example openai:gpt-5-mini), or demo'),
   MODEL_BASE_URL: optionalText(/^https?:\/\/\S+$/, 'an http or https URL'),
@@ -65,6 +67,8 @@ export interface WorkerConfig extends RedisConfig {
   port: number;
   /** Runs at once. */
   concurrency: number;
+  /** Queues to take runs from; empty: those of the graphs. */
+  queues: string[];
   /** Path of a `langgraph.json`; the built-in agent when absent. */
   langgraphConfig: string | undefined;
   model: {
@@ -111,6 +115,7 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     host: read.WORKER_HOST,
     port: read.WORKER_PORT,
     concurrency: read.WORKER_CONCURRENCY,
+    queues: read.WORKER_QUEUES,
     langgraphConfig: read.LANGGRAPH_CONFIG,
     model: {
       name: read.MODEL,

@@ -15,14 +15,19 @@ import type { WorkerContext } from './worker-context.ts';
  * Takes one delivery of a run as far as it goes: to its end, back to the queue, or nowhere, when the run is over or
  * somebody else's.
  *
+ * @param queue it came in, which need not be the graph's: some tenants have a part of it
  * @returns `not_now` when this worker cannot take it now: the delivery is to be made again
  */
-export async function processRun(worker: WorkerContext, runId: string): Promise<'done' | 'not_now'> {
+export async function processRun(
+  worker: WorkerContext,
+  runId: string,
+  queue: string,
+): Promise<'done' | 'not_now'> {
   if (!worker.company.enter()) return 'not_now';
   try {
     const claimed = await claimRun(worker, runId);
     if (claimed === 'not_now') return 'not_now';
-    if (claimed) await attemptRun(worker, claimed);
+    if (claimed) await attemptRun(worker, claimed, queue);
     return 'done';
   } finally {
     worker.company.leave();
@@ -35,10 +40,10 @@ interface Claimed {
   head: string | undefined;
 }
 
-async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Promise<void> {
+async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed, queue: string): Promise<void> {
   const { runId, tenant, thread, attempt: number, request } = attempt.claim;
   const { requestId } = request;
-  const span = startProcessing(worker, attempt.claim);
+  const span = startProcessing(worker, attempt.claim, queue);
   attempt.span = span;
   const logger = worker.logger.child({ runId, attempt: number, tenant, thread, requestId });
   logger.info('attempt started');
@@ -49,6 +54,7 @@ async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Pr
   try {
     const outcome = await worker.tracing.within(span, () => carryOut(worker, attempt, head));
     if (await conclude(worker, attempt, outcome)) {
+      if (outcome.result === 'end' && request.kind === 'graph') worker.pace.ended(queue, attempt.usedMs);
       result = outcome.result;
       failure = outcome.result === 'end' ? outcome.end.error?.code : undefined;
       if (outcome.result === 'end') span.set({ 'millrace.run.status': outcome.end.status });
@@ -69,10 +75,9 @@ async function attemptRun(worker: WorkerContext, { attempt, head }: Claimed): Pr
  * By OpenTelemetry's conventions for messaging. Each attempt is a child of what sent the run: one that was killed has told
  * nothing, and the next still belongs to the trace.
  */
-function startProcessing(worker: WorkerContext, claim: Claim): Span {
+function startProcessing(worker: WorkerContext, claim: Claim, queue: string): Span {
   const { request, runId, thread, tenant, attempt } = claim;
-  const queue = worker.graphs.get(request.graph)?.queue;
-  return worker.tracing.start(queue === undefined ? 'process' : `process ${queue}`, {
+  return worker.tracing.start(`process ${queue}`, {
     kind: 'consumer',
     parent: request.trace,
     attributes: {
@@ -239,8 +244,6 @@ function observe(worker: WorkerContext, claim: Claim, end: Finish, usedMs: numbe
   worker.metrics.runs.duration.observe(labels, usedMs / 1000);
   worker.metrics.runs.wait.observe(labels, Math.max(0, claim.startedAt - claim.createdAt) / 1000);
   worker.metrics.ended.inc(labels);
-  const queue = worker.graphs.get(labels.graph)?.queue;
-  if (queue !== undefined) worker.pace.ended(queue, usedMs);
 }
 
 /** A run that was not given another attempt. Seldom, so that its record may be looked up. */

@@ -21,6 +21,7 @@ import { startOpsServer } from './ops-server.ts';
 import { PaceKeeper } from './pace-keeper.ts';
 import { Presence } from './presence.ts';
 import { processRun } from './process-run.ts';
+import { queuesToServe } from './queues.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /**
@@ -70,7 +71,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     const leases = new LeaseKeeper(store, config.leaseMs, logger);
     closing.push(() => leases.close());
     let stopping = false;
-    const queues = [...new Set(graphs.map((graph) => graph.queue))];
+    const queues = queuesToServe(graphs, config.queues);
     const metrics = workerMetrics({
       attempts: () => leases.attempts.length,
       draining: () => stopping,
@@ -167,7 +168,7 @@ function consume(worker: WorkerContext, queue: string, config: WorkerConfig): Qu
     // Returns nothing: BullMQ would keep what a job returns in its event stream.
     async (job) => {
       try {
-        const taken = await processRun(worker, job.data.runId);
+        const taken = await processRun(worker, job.data.runId, queue);
         if (taken === 'not_now') await worker.store.outbox.ringAgain({ id: job.id ?? '', queue });
       } catch (error) {
         // Nothing was claimed, or the lease runs out: the run must be found again, and soon.

@@ -40,7 +40,7 @@ export async function rerun(
     thread: run.thread,
     createThread: false,
     request: { ...run.request, ...workOf(run), graph: graph.graph, requestId: by.requestId },
-    queue: graph.queue,
+    queue: services.queues.of(tenant, graph),
     multitask: 'enqueue',
     rerun: run.id,
   };

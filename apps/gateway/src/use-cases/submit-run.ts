@@ -52,7 +52,7 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     ...(order.throwaway && { throwaway: true }),
     ...(order.threadMetadata && { threadMetadata: order.threadMetadata }),
     request,
-    queue: graph.queue,
+    queue: services.queues.of(order.tenant, graph),
     multitask: order.multitask ?? 'enqueue',
     ...(order.afterMs !== undefined && order.afterMs > 0 && { afterMs: order.afterMs }),
     ...(order.chain !== undefined && { chain: order.chain }),
