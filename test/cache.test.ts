@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client } from '@langchain/langgraph-sdk';
 import { createLogger } from '@millrace/shared/logger';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
@@ -10,6 +12,7 @@ import { StoreClient } from './client.ts';
 import { RedisProcess } from './faults/redis-process.ts';
 import { type OpenAiServer, startOpenAiServer } from './openai-server.ts';
 import { startProcess } from './processes.ts';
+import { sweepUntil } from './sweeping.ts';
 
 /** What `ENABLE_CACHE` keeps: answers of models behind real HTTP, and what nodes returned. */
 
@@ -259,10 +262,64 @@ describe('a project’s own graph', () => {
   });
 
   it('has none of another revision', async () => {
-    await serve(models.replace("'one'", "'of old'"));
+    await serve(`${models}// of old`);
     await run();
     await serve(models);
-    expect(await run()).toEqual(['one', 'one']);
+    await run();
+    expect(await lookUps('model')).toEqual({ miss: 1 });
+  });
+
+  it('goes on with the kept answer, as another message, when its worker died before the step was stored', async () => {
+    const asked = join(project.directory, 'asked');
+    await project.write(
+      'src/agent.mjs',
+      `
+        import { existsSync, writeFileSync } from 'node:fs';
+        import { FakeListChatModel } from '@langchain/core/utils/testing';
+        import { END, MessagesAnnotation, START, StateGraph } from '@langchain/langgraph';
+        const model = new FakeListChatModel({ responses: ['one'], cache: true });
+        const ask = async ({ messages }) => {
+          const answer = await model.invoke(messages);
+          if (!existsSync('${asked}')) {
+            writeFileSync('${asked}', '');
+            await new Promise(() => undefined);
+          }
+          return { messages: [answer] };
+        };
+        export const graph = new StateGraph(MessagesAnnotation)
+          .addNode('ask', ask).addEdge(START, 'ask').addEdge('ask', END).compile();
+      `,
+    );
+    const config = await project.write('langgraph.json', { graphs: { mine: './src/agent.mjs:graph' } });
+    const begin = () =>
+      startProcess('worker', {
+        ...redis.env,
+        LANGGRAPH_CONFIG: config,
+        LEASE_SECONDS: '1',
+        ENABLE_CACHE: '1',
+      });
+    const doomed = await begin();
+    const { runId, thread } = await client.submit('mine', {
+      ...says('Hello'),
+      streamModes: ['messages-tuple'],
+    });
+    while (!existsSync(asked) || (await cached()).length === 0);
+    await doomed.end('SIGKILL');
+    const heir = await begin();
+    const stopSweeping = sweepUntil(client);
+    expect((await client.end(runId)).status).toBe('succeeded');
+    await stopSweeping();
+    const metrics = await (await fetch(`${heir.url}/metrics`)).text();
+    expect(metrics).toContain('millrace_cache_requests_total{cache="model",result="hit"} 1\n');
+    await heir.end('SIGTERM');
+    const [, said, ...more] = await messages(thread);
+    expect([said?.content, more]).toEqual(['one', []]);
+    const events = await client.stream(runId);
+    const [, { discard }] = events
+      .filter(({ name }) => name === 'metadata')
+      .map(({ data }) => JSON.parse(data));
+    expect(discard).toHaveLength(1);
+    expect(discard).not.toContain(said?.id);
   });
 
   it('has nodes with a `cachePolicy` executed once, within sub-graphs too', async () => {
