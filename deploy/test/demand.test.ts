@@ -1,14 +1,10 @@
 import { testRedis } from '@millrace/shared/test-redis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startProcess } from '../../test/processes.ts';
+import { readFormula } from '../autoscale/demand.ts';
 import { compose } from './kustomize.ts';
+import { namespaced } from './namespaced.ts';
 import { readSample } from './scrape.ts';
-
-/** How KEDA's redis scaler counts, whatever kind of key the name leads to. */
-const LENGTH = `local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'zset' then return redis.call('ZCARD', KEYS[1]) end
-if kind == 'set' then return redis.call('SCARD', KEYS[1]) end
-return redis.call('LLEN', KEYS[1])`;
 
 it('is what the triggers of keda-redis add up to, on a real queue', async () => {
   const redis = await testRedis();
@@ -21,14 +17,11 @@ it('is what the triggers of keda-redis add up to, on a real queue', async () => 
   await worker.end('SIGTERM');
 
   const objects = await compose(['components/redis', 'components/keda-redis']);
-  const { triggers } = objects.find(({ kind }) => kind === 'ScaledObject')?.spec ?? {};
-  const lists = triggers.map(({ metadata }: { metadata: { listName: string } }) =>
-    metadata.listName.replace('{millrace}', `{${redis.keys.prefix}}`),
-  ) as string[];
-  const counted = async () => {
-    const lengths = await Promise.all(lists.map((list) => redis.redis.eval(LENGTH, 1, list)));
-    return lengths.reduce<number>((sum, length) => sum + Number(length), 0);
-  };
+  const { triggers, advanced } = objects.find(({ kind }) => kind === 'ScaledObject')?.spec ?? {};
+  const counted = readFormula(advanced.scalingModifiers.formula, triggers, {
+    redis: namespaced(redis),
+    gateway: gateway.url,
+  });
   const demand = async () =>
     readSample(await (await fetch(`${gateway.url}/metrics`)).text(), 'millrace_queue_demand', {
       queue: 'default',

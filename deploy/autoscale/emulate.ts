@@ -1,0 +1,88 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
+import type { Clock } from './clock.ts';
+import type { Asked } from './demand.ts';
+import type { Fleet, FleetState } from './fleet.ts';
+import type { Way } from './ways.ts';
+
+const LOOK_MS = 100;
+
+/** What was seen at a moment. */
+export interface Sample extends FleetState {
+  at: number;
+  /** Ready and executing runs; undefined when it could not be read. */
+  demand: number | undefined;
+}
+
+/**
+ * Lets a way's loops scale a fleet, each in its own time, until the signal. A round that cannot be done changes nothing.
+ */
+export async function scaleBy(
+  way: Way,
+  asked: Asked,
+  fleet: Fleet,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const current = () => fleet.state.wanted;
+  await Promise.all(
+    way.loops(asked).map(async ({ everySeconds, decide }) => {
+      for (;;) {
+        const wanted = await decide(clock.now(), current);
+        if (signal.aborted) return;
+        if (wanted !== current()) fleet.scale(wanted);
+        await clock.sleep(everySeconds, signal).catch(() => undefined);
+        if (signal.aborted) return;
+      }
+    }),
+  );
+}
+
+/** Looks every so many seconds, until the signal. */
+export async function watch(
+  read: () => Promise<number | undefined>,
+  fleet: Fleet,
+  everySeconds: number,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for (;;) {
+    // The last one is of what there is at the end.
+    const last = signal.aborted;
+    const demand = await read().catch(() => undefined);
+    samples.push({ at: clock.now(), demand, ...fleet.state });
+    if (last) return samples;
+    await clock.sleep(everySeconds, signal).catch(() => undefined);
+  }
+}
+
+/** The records of runs when all have ended; with those that have not, when that takes too long. */
+export async function untilEnded(
+  read: (runId: string) => Promise<RunRecord | undefined>,
+  runIds: string[],
+  { limitMs, signal }: { limitMs: number; signal: AbortSignal },
+): Promise<RunRecord[]> {
+  const ended = new Map<string, RunRecord>();
+  for (const end = Date.now() + limitMs; ; ) {
+    const open = runIds.filter((id) => !ended.has(id));
+    const found = await Promise.all(open.map(read));
+    for (const run of found) if (run && hasEnded(run.status)) ended.set(run.id, run);
+    if (ended.size === runIds.length || Date.now() > end) return [...ended.values()];
+    await pause(LOOK_MS, undefined, { signal });
+  }
+}
+
+/** Resolves when no more workers are there than without demand, and none is on its way; false when that takes too long. */
+export async function untilLeast(
+  fleet: Fleet,
+  least: number,
+  { limitMs, signal }: { limitMs: number; signal: AbortSignal },
+): Promise<boolean> {
+  for (const end = Date.now() + limitMs; Date.now() < end; ) {
+    const { wanted, ready, leaving } = fleet.state;
+    if (wanted === least && ready === least && leaving === 0) return true;
+    await pause(LOOK_MS, undefined, { signal });
+  }
+  return false;
+}

@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { testRedis } from '@millrace/shared/test-redis';
+import { expect, it, onTestFinished } from 'vitest';
+import { projectRoot } from '../../scripts/paths.ts';
+import { StoreClient } from '../../test/client.ts';
+import { startLedger } from '../../test/ledger.ts';
+import { Clock } from '../autoscale/clock.ts';
+import { scaleBy, untilEnded, untilLeast } from '../autoscale/emulate.ts';
+import { Fleet } from '../autoscale/fleet.ts';
+import { readWay } from '../autoscale/ways.ts';
+import { namespaced } from './namespaced.ts';
+
+it('brings workers from none by the files of keda-redis, keeps those that work, and takes them away again', async () => {
+  const redis = await testRedis();
+  const client = new StoreClient(redis);
+  const ledger = await startLedger();
+  const logDir = mkdtempSync(join(tmpdir(), 'millrace-autoscale-'));
+  const force = new AbortController();
+  const way = await readWay('keda-redis');
+  const fleet = new Fleet({
+    args: ['--import', 'tsx', 'apps/worker/src/main.ts'],
+    cwd: projectRoot,
+    env: {
+      ...way.env,
+      PATH: process.env.PATH ?? '',
+      ...redis.env,
+      LANGGRAPH_CONFIG: fileURLToPath(new URL('../../test/graphs/langgraph.json', import.meta.url)),
+    },
+    // As it is: leaving is work that takes the time it takes.
+    graceMs: way.graceSeconds * 1000,
+    logDir,
+    started: () => {},
+    force: force.signal,
+  });
+  const over = new AbortController();
+  onTestFinished(async () => {
+    over.abort();
+    force.abort();
+    await fleet.close();
+    await ledger.close();
+    await client.close();
+    await redis.close();
+    rmSync(logDir, { recursive: true });
+  });
+  const limit = { limitMs: 200_000, signal: over.signal };
+  const clock = new Clock(300);
+  ledger.hold('echo');
+  const request = { config: { configurable: { ledger: ledger.url } } };
+  const scaling = scaleBy(way, { redis: namespaced(redis), gateway: '' }, fleet, clock, over.signal);
+
+  const runs = await Promise.all(Array.from({ length: 10 }, () => client.submit('echo', request)));
+  await ledger.called('echo', runs.length);
+  // All of them execute now and none waits: who counted only those that wait would take every worker away.
+  expect(fleet.state).toMatchObject({ wanted: 3, leaving: 0 });
+  for (const later = clock.now() + 700; clock.now() < later; ) await pause(50);
+  expect(fleet.state).toMatchObject({ wanted: 3, leaving: 0 });
+
+  ledger.release('echo');
+  const ended = await untilEnded(
+    (id) => client.store.read.run('t', id),
+    runs.map(({ runId }) => runId),
+    limit,
+  );
+  expect(ended.map(({ status, attempt }) => ({ status, attempt }))).toEqual(
+    runs.map(() => ({ status: 'succeeded', attempt: 1 })),
+  );
+  expect(await untilLeast(fleet, 0, limit)).toBe(true);
+  expect({ killed: fleet.killed, died: fleet.died }).toEqual({ killed: [], died: [] });
+  over.abort();
+  await scaling;
+});
