@@ -1,8 +1,8 @@
 import { type Outcome, quantile } from './figures.ts';
 
 const WIDTH = 760;
-const LEFT = 52;
-const RIGHT = 52;
+const LEFT = 62;
+const RIGHT = 62;
 const PLOT = WIDTH - LEFT - RIGHT;
 const TOP = 44;
 const PANEL = 150;
@@ -105,7 +105,8 @@ function panel(
   lines: Line[],
   seconds: number,
 ): string[] {
-  const tick = niceTick(axis.most, 4);
+  const each = axis.second?.each ?? 1;
+  const tick = niceTick(axis.most / each, 4) * each;
   const most = Math.ceil(axis.most / tick) * tick;
   const x = (at: number) => round(LEFT + (at / seconds) * PLOT);
   const y = (value: number) => round(top + PANEL - (value / most) * PANEL);
@@ -114,7 +115,7 @@ function panel(
     parts.push(`<line class="grid" x1="${LEFT}" x2="${LEFT + PLOT}" y1="${y(value)}" y2="${y(value)}"/>`);
     parts.push(`<text class="label" x="${LEFT - 6}" y="${y(value) + 4}" text-anchor="end">${value}</text>`);
     if (axis.second) {
-      const other = round(value / axis.second.each);
+      const other = value / axis.second.each;
       parts.push(`<text class="label" x="${LEFT + PLOT + 6}" y="${y(value) + 4}">${other}</text>`);
     }
   }

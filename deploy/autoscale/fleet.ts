@@ -81,7 +81,8 @@ export class Fleet {
     }
     // As a ReplicaSet chooses: first those that are not ready, then those that have been so for the shortest time.
     const age = (pod: Pod) => pod.readyAt ?? Number.POSITIVE_INFINITY;
-    for (const pod of staying.toSorted((a, b) => age(b) - age(a)).slice(0, staying.length - wanted)) {
+    const youngest = staying.toSorted((a, b) => age(b) - age(a));
+    for (const pod of youngest.slice(0, Math.max(0, staying.length - wanted))) {
       this.#leaving.push(this.#leave(pod));
     }
   }

@@ -52,7 +52,12 @@ it('brings workers from none by the files of keda-redis, keeps those that work, 
   const request = { config: { configurable: { ledger: ledger.url } } };
   const scaling = scaleBy(way, { redis: namespaced(redis), gateway: '' }, fleet, clock, over.signal);
 
-  const runs = await Promise.all(Array.from({ length: 10 }, () => client.submit('echo', request)));
+  const send = (count: number) =>
+    Promise.all(Array.from({ length: count }, () => client.submit('echo', request)));
+  const runs = await send(6);
+  await ledger.called('echo', runs.length);
+  expect(fleet.state).toMatchObject({ wanted: 2, leaving: 0 });
+  runs.push(...(await send(4)));
   await ledger.called('echo', runs.length);
   // All of them execute now and none waits: who counted only those that wait would take every worker away.
   expect(fleet.state).toMatchObject({ wanted: 3, leaving: 0 });
