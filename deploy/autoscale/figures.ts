@@ -14,6 +14,10 @@ export interface RunTimes {
 /** What one way came to. */
 export interface Outcome {
   way: string;
+  /** When and on what machine, in words. */
+  where: string;
+  /** Of the machine, before and after. */
+  load: [number, number];
   sent: number;
   runs: RunTimes[];
   samples: Sample[];
@@ -49,7 +53,7 @@ export function problemsOf({ sent, runs, killed, died, atLeast }: Outcome): stri
   return problems;
 }
 
-/** The outcomes as a Markdown table, a row for each way. */
+/** The outcomes as a Markdown table, a row for each way, and where they were found. */
 export function toTable(outcomes: Outcome[]): string {
   const head = [
     'way',
@@ -63,6 +67,7 @@ export function toTable(outcomes: Outcome[]): string {
     'to the end p50, p95',
     'longest drain of its grace',
     'worker minutes',
+    'load of the machine',
   ];
   const rows = outcomes.map((one) => {
     const { way, sent, runs, samples, killed, brokenOff, drains, graceSeconds } = one;
@@ -81,9 +86,11 @@ export function toTable(outcomes: Outcome[]): string {
       seconds(quantile(totals, 0.5), quantile(totals, 0.95)),
       `${Math.round(Math.max(0, ...drains))} of ${graceSeconds} s`,
       `${Math.round(workerMinutes(samples))}`,
+      one.load.map((value) => value.toFixed(1)).join(', '),
     ];
   });
-  return markdown(head, rows);
+  const where = [...new Set(outcomes.map((one) => one.where))];
+  return `${markdown(head, rows)}\n\n${where.map((one) => `${one}.`).join('\n')}`;
 }
 
 function seconds(...values: number[]): string {

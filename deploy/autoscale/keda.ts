@@ -59,8 +59,7 @@ export class Keda {
       return current === 0 ? Math.max(1, this.#least) : current;
     }
     // Zero would switch the HPA off, and the fallback with it.
-    if (value === undefined && this.#fallback && this.#fallback.replicas > 0) return current;
-    if (value === undefined && !this.#fallback) return current;
+    if (value === undefined && this.#fallback?.replicas !== 0) return current;
     if (current > 0 && this.#least === 0) {
       return this.#activeAt === undefined || this.#activeAt + this.#cooldown < now ? 0 : current;
     }

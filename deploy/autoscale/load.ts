@@ -6,14 +6,14 @@ export interface Stage {
   perSecond: number;
 }
 
-/** Quiet, then rising, a burst, falling. */
+/** Quiet, rising, a burst, a steady load, falling, and quiet again. */
 export const PLAN: Stage[] = [
   { seconds: 60, perSecond: 0 },
   { seconds: 120, perSecond: 0.05 },
   { seconds: 120, perSecond: 0.12 },
-  { seconds: 180, perSecond: 0.2 },
+  { seconds: 120, perSecond: 0.2 },
   { seconds: 240, perSecond: 0.6 },
-  { seconds: 180, perSecond: 0.2 },
+  { seconds: 600, perSecond: 0.3 },
   { seconds: 180, perSecond: 0.08 },
 ];
 

@@ -1,12 +1,12 @@
 import { testRedis } from '@millrace/shared/test-redis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startProcess } from '../../test/processes.ts';
-import { readFormula } from '../autoscale/demand.ts';
+import { readFormula, readTrigger } from '../autoscale/demand.ts';
 import { compose } from './kustomize.ts';
 import { namespaced } from './namespaced.ts';
 import { readSample } from './scrape.ts';
 
-it('is what the triggers of keda-redis add up to, on a real queue', async () => {
+it('is what keda-redis adds up and keda-metrics-api is told, on a real queue', async () => {
   const redis = await testRedis();
   onTestFinished(redis.close);
   const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix };
@@ -16,18 +16,20 @@ it('is what the triggers of keda-redis add up to, on a real queue', async () => 
   const worker = await startProcess('worker', { ...env, MODEL: 'demo' });
   await worker.end('SIGTERM');
 
-  const objects = await compose(['components/redis', 'components/keda-redis']);
-  const { triggers, advanced } = objects.find(({ kind }) => kind === 'ScaledObject')?.spec ?? {};
-  const counted = readFormula(advanced.scalingModifiers.formula, triggers, {
-    redis: namespaced(redis),
-    gateway: gateway.url,
-  });
+  const asked = { redis: namespaced(redis), gateway: gateway.url };
+  const scaledBy = async (component: string) => {
+    const objects = await compose(['components/redis', `components/${component}`]);
+    return objects.find(({ kind }) => kind === 'ScaledObject')?.spec;
+  };
+  const { triggers, advanced } = await scaledBy('keda-redis');
+  const counted = readFormula(advanced.scalingModifiers.formula, triggers, asked);
+  const told = readTrigger((await scaledBy('keda-metrics-api')).triggers[0], asked);
   const demand = async () =>
     readSample(await (await fetch(`${gateway.url}/metrics`)).text(), 'millrace_queue_demand', {
       queue: 'default',
     });
 
-  expect([await counted(), await demand()]).toEqual([0, 0]);
+  expect([await counted(), await told(), await demand()]).toEqual([0, 0, 0]);
   for (let sent = 0; sent < 3; sent++) {
     const answer = await fetch(`${gateway.url}/message`, {
       method: 'POST',
@@ -36,5 +38,5 @@ it('is what the triggers of keda-redis add up to, on a real queue', async () => 
     });
     expect(answer.status).toBe(202);
   }
-  expect([await counted(), await demand()]).toEqual([3, 3]);
+  expect([await counted(), await told(), await demand()]).toEqual([3, 3, 3]);
 });

@@ -1,0 +1,23 @@
+import { Annotation, END, type LangGraphRunnableConfig, START, StateGraph } from '@langchain/langgraph';
+
+const State = Annotation.Root({
+  /** How many steps the run takes, and how many events each streams. */
+  steps: Annotation<number>,
+  events: Annotation<number>,
+  done: Annotation<number>({ reducer: (all, more) => all + more, default: () => 0 }),
+  /** What a step leaves: the same number of bytes each time. */
+  note: Annotation<string>,
+});
+
+const NOTE_BYTES = 1000;
+
+/** Steps that cost nothing themselves, for what Millrace takes for each. */
+export const graph = new StateGraph(State)
+  .addNode('step', ({ done, events = 0 }, { writer }: LangGraphRunnableConfig) => {
+    for (let i = 0; i < events; i++) writer?.({ token: 'token ' });
+    return { done: 1, note: `${done}`.padEnd(NOTE_BYTES, 'x') };
+  })
+  .addEdge(START, 'step')
+  // A run on a thread goes on counting where the one before has ended.
+  .addConditionalEdges('step', ({ done, steps }) => (done % steps === 0 ? END : 'step'), ['step', END])
+  .compile();
