@@ -12,7 +12,6 @@ const TURNS = 6;
 const LONG_THREADS = 50;
 const STEPS = { few: 11, many: 51 };
 const STREAMS = { first: 500, last: 2000 };
-const MIB = 1024 * 1024;
 
 /** Memory that things take of Redis, and processes of the machine: one round, on a stage that nothing has used. */
 export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Sized[]> {
@@ -24,8 +23,7 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
   });
   const redis = new Redis(stage.redis.url);
   const figures: Sized[] = [];
-  const tell = (what: string, unit: Sized['unit'], value: number) =>
-    figures.push({ what, unit, rounds: [value] });
+  const tell = (what: string, bytes: number) => figures.push({ what, rounds: [bytes] });
   const grown = async (work: () => Promise<unknown>) => {
     const before = await stored(redis);
     await work();
@@ -39,8 +37,8 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
       for (const each of steps) await turn(thread_id, each);
     });
   try {
-    tell('a worker that has just started, RSS', 'MiB', rss(worker));
-    tell('a gateway that has just started, RSS', 'MiB', rss(gateway));
+    tell('a worker that has just started, RSS', rss(worker));
+    tell('a gateway that has just started, RSS', rss(gateway));
     await inLanes(RUNS / 5, () => turn(null, 1));
     await threads(IN_FLIGHT, [1]);
     await workedOff(gateway, signal);
@@ -48,19 +46,19 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
     worker.send('SIGSTOP');
     const submit = () => client.runs.create(null, 'steps', { input: { steps: 1 } });
     const queued = await grown(() => inLanes(RUNS, submit));
-    tell('a run that waits for a worker', 'bytes', queued / RUNS);
+    tell('a run that waits for a worker', queued / RUNS);
     worker.send('SIGCONT');
     const left = await grown(() => workedOff(gateway, signal));
-    tell('a finished run without a thread', 'bytes', (queued + left) / RUNS);
+    tell('a finished run without a thread', (queued + left) / RUNS);
 
     const short = await grown(() => threads(THREADS, [1]));
     const long = await grown(() => threads(THREADS, Array<number>(TURNS).fill(1)));
-    tell('an idle thread after one turn', 'bytes', short / THREADS);
-    tell('each further turn of one step', 'bytes', (long - short) / THREADS / (TURNS - 1));
+    tell('an idle thread after one turn', short / THREADS);
+    tell('each further turn of one step', (long - short) / THREADS / (TURNS - 1));
     const few = await grown(() => threads(LONG_THREADS, [STEPS.few]));
     const many = await grown(() => threads(LONG_THREADS, [STEPS.many]));
     const checkpoints = LONG_THREADS * (STEPS.many - STEPS.few);
-    tell('a checkpoint whose step has changed 1,000 bytes', 'bytes', (many - few) / checkpoints);
+    tell('a checkpoint whose step has changed 1,000 bytes', (many - few) / checkpoints);
 
     worker.send('SIGSTOP');
     const streams = new Streams(gateway.url);
@@ -68,9 +66,9 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
       await streams.open(STREAMS.first);
       const before = rss(gateway);
       await streams.open(STREAMS.last - STREAMS.first);
-      const each = ((rss(gateway) - before) * MIB) / (STREAMS.last - STREAMS.first);
-      tell('an open stream, of a gateway', 'bytes', each);
-      tell(`a gateway with ${STREAMS.last} open streams, RSS`, 'MiB', rss(gateway));
+      const each = (rss(gateway) - before) / (STREAMS.last - STREAMS.first);
+      tell('an open stream, of a gateway', each);
+      tell(`a gateway with ${STREAMS.last} open streams, RSS`, rss(gateway));
     } finally {
       streams.close();
     }
@@ -96,9 +94,9 @@ async function inLanes(times: number, call: () => Promise<unknown>): Promise<voi
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
 }
 
-/** MiB. */
+/** Bytes that a process has in memory. */
 function rss({ pid }: Server): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
 /** Clients that read the events of a run of their own. */

@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   const figures: Sized[] = [];
   if (only !== 'memory') {
     figures.push(...(await onStage((stage) => sizeCpu(stage, { rounds, signal: stop.signal }))));
-    say(`\n${toTable(figures)}\n`);
+    say(`\n${toTable('ms of CPU', figures)}\n`);
   }
   if (only !== 'cpu') {
     const memory: Sized[] = [];
@@ -80,7 +80,7 @@ async function main(): Promise<void> {
         else memory.push(one);
       }
     }
-    say(`\n${toTable(memory)}\n`);
+    say(`\n${toTable('bytes', memory)}\n`);
     figures.push(...memory);
   }
   const after = loadavg()[0] ?? 0;
