@@ -14,6 +14,7 @@ const NAME = 'watched';
 const SENTINELS = 3;
 /** As long as operators usually set, divided by ten. */
 const DOWN_AFTER_MS = 1_000;
+const PARTED_DOWN_AFTER_MS = 4_000;
 
 /** A master, its replica, and Sentinels that put the one in the place of the other. */
 export class Sentinels {
@@ -52,13 +53,19 @@ export class Sentinels {
   /** From now on the replica learns of nothing that the master is told, and says nothing of it. */
   async partReplica(): Promise<void> {
     const [master, replica] = [this.master.connect(), this.replica.connect()];
+    const watchers = this.#watchers.map(({ port }) => new Redis(port));
     try {
+      // Ten times this long a replica may have been without its master and still be chosen.
+      await Promise.all(
+        watchers.map((one) =>
+          one.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', PARTED_DOWN_AFTER_MS),
+        ),
+      );
       // No other way than to be refused: a link that is cut is back at once.
       await replica.config('SET', 'masterauth', 'wrong');
       await master.client('KILL', 'TYPE', 'replica');
     } finally {
-      master.disconnect();
-      replica.disconnect();
+      for (const one of [master, replica, ...watchers]) one.disconnect();
     }
   }
 
