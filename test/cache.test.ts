@@ -224,14 +224,14 @@ describe('a project’s own graph', () => {
 
   beforeEach(async () => {
     project = await makeTestProject();
-    await project.write('package.json', { type: 'module' });
+    await project.write('package.json', {});
   });
 
   afterEach(() => project.remove());
 
-  async function serve(source: string): Promise<void> {
+  async function serve(source: string, ending = 'mjs'): Promise<void> {
     await worker?.stop();
-    const file = `src/${source.length}.mjs`;
+    const file = `src/${source.length}.${ending}`;
     await project.write(file, source);
     await start({
       LANGGRAPH_CONFIG: await project.write('langgraph.json', { graphs: { mine: `./${file}:graph` } }),
@@ -255,11 +255,23 @@ describe('a project’s own graph', () => {
     return (await messages(thread)).slice(1).map(({ content }) => content);
   };
 
-  it('has the answers of those models kept that are made with `cache: true`', async () => {
-    await serve(models);
-    expect(await run()).toEqual(['one', 'one']);
-    expect(await run()).toEqual(['one', 'two']);
-  });
+  const commonJs = models
+    .replaceAll(/import (\{.*\}) from ('.*');/g, 'const $1 = require($2);')
+    .replace('export const graph', 'exports.graph');
+
+  it.each([
+    ['ES modules', models, 'mjs'],
+    ['CommonJS', commonJs, 'cjs'],
+  ])(
+    'has the answers of those models kept that are made with `cache: true`: %s',
+    async (_, source, ending) => {
+      await serve(source, ending);
+      expect(await run()).toEqual(['one', 'one']);
+      expect(await run()).toEqual(['one', 'two']);
+      // LangChain's own cache would have answered as well.
+      expect(await lookUps('model')).toEqual({ miss: 1, hit: 1 });
+    },
+  );
 
   it('has none of another revision', async () => {
     await serve(`${models}// of old`);
