@@ -1,7 +1,7 @@
 import type { RunEvent } from './contract/event.ts';
 import { eventId } from './contract/event.ts';
 import { hasEnded, type RunStatus } from './contract/run.ts';
-import type { EventHub } from './event-hub.ts';
+import type { EventHub, Watch } from './event-hub.ts';
 import type { Keys } from './keys.ts';
 import { partitionOfRun } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
@@ -31,12 +31,11 @@ export async function readEvents(
   if (partition === undefined) return [];
   const key = keys.events(keys.root(partition), runId);
   const entries = await redis.xrange(key, `(${after}-0`, '+', 'COUNT', count);
-  return entries.map(([id, [, name = '', , data = '', , token = '0']]) => ({
-    seq: Number.parseInt(id, 10),
-    token: Number(token),
-    name,
-    data,
-  }));
+  return entries.map(toEvent);
+}
+
+function toEvent([id, [, name = '', , data = '', , token = '0']]: [string, string[]]): RunEvent {
+  return { seq: Number.parseInt(id, 10), token: Number(token), name, data };
 }
 
 /** Reads runs' streams from Redis, from any process. */
@@ -99,6 +98,20 @@ export class EventReader {
     } finally {
       watch.close();
     }
+  }
+
+  /** A run's newest events, the newest first. */
+  async newest(runId: string, count: number): Promise<RunEvent[]> {
+    const root = this.#root(runId);
+    if (!root) return [];
+    return (await this.#redis.xrevrange(this.#keys.events(root, runId), '+', '-', 'COUNT', count)).map(
+      toEvent,
+    );
+  }
+
+  /** Hears that there are new events of a run, or that what it asked is not open any more; never which. */
+  watch(runId: string): Watch {
+    return this.#hub.watch(runId);
   }
 
   /**

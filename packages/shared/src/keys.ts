@@ -91,6 +91,11 @@ export class Keys {
     return `{${this.prefix}}`;
   }
 
+  /** What gateways sign with, for clients to bring back to any of them. */
+  signingSecret(): string {
+    return `${this.prefix}:{signing}:secret`;
+  }
+
   /** Prefix of everything the checkpointer stores. */
   checkpoints(): string {
     return `${this.prefix}:checkpoint`;

@@ -15,6 +15,9 @@ export interface JobData {
  */
 const jobOptions = { attempts: 1, removeOnComplete: true, removeOnFail: true } as const;
 
+/** How far down a queue a job is looked for. */
+const COUNTED_JOBS = 1000;
+
 /** Demand of one queue, in runs. */
 export interface Demand {
   /** In the queue, with no worker yet. */
@@ -52,6 +55,20 @@ export class Doorbell {
       ),
     );
     await this.#store.outbox.rung(ready);
+  }
+
+  /**
+   * How many jobs a worker takes before this one; undefined when it is not in the queue, or behind more than
+   * {@link COUNTED_JOBS}.
+   */
+  async ahead({ id, queue }: Job): Promise<number | undefined> {
+    // Workers take from the end of the list.
+    const list = `${this.#keys.queuePrefix()}:${queue}:wait`;
+    const [at, length] = await Promise.all([
+      this.#redis.lpos(list, id, 'RANK', -1, 'MAXLEN', COUNTED_JOBS),
+      this.#redis.llen(list),
+    ]);
+    return at === null ? undefined : Math.max(0, length - 1 - at);
   }
 
   async demand(queue: string, unrung: number): Promise<Demand> {

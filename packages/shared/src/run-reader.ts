@@ -4,10 +4,24 @@ import { type ChainRecord, chainRecord, type ThreadRecord, threadRecord } from '
 import { type Keys, threadKey } from './keys.ts';
 import { partitionOfRun, partitionOfThread } from './partition.ts';
 import type { RedisConnection } from './redis.ts';
+import type { Job } from './run-moves.ts';
 import type { Scripts } from './scripts/index.ts';
 
 /** How far a search looks back. */
 const SEARCHED_RUNS = 1000;
+
+/** A chain, and its newest run, as they stand at one moment. Times are milliseconds since the epoch. */
+export interface ChainView {
+  chain: ChainRecord;
+  run: RunRecord;
+  /** Runs of the thread that come before it; undefined when it is not, or no longer, in the mailbox. */
+  before: number | undefined;
+  /** The run's newest delivery: in the queue while it is ready and nobody has claimed it. */
+  job: Job;
+  /** When the thread goes with all that is in it, unless it is used; undefined when it is kept. */
+  expiresAt: number | undefined;
+  now: number;
+}
 
 /**
  * Looks at runs, threads and chains. What belongs to another tenant is not there.
@@ -125,14 +139,48 @@ export class RunReader {
     if (!root) return undefined;
     const fields = await this.#redis.hgetall(this.#keys.chain(root, chainId));
     if (fields.tenant !== tenant) return undefined;
-    checkVersion('chain', fields);
-    return chainRecord.parse({ ...fields, questions: JSON.parse(fields.questions ?? '[]') });
+    return decodeChain(fields);
+  }
+
+  /** How a chain stands, read as one. @returns undefined when there is none, or it is another tenant's. */
+  async chainView(tenant: string, chainId: string): Promise<ChainView | undefined> {
+    const root = this.#rootOf(chainId);
+    if (!root) return undefined;
+    const [chainFields = [], runFields = [], before, jobId, expiresAt, now] = (await this.#scripts.chain_view(
+      root,
+      chainId,
+    )) as [string[], string[], number?, string?, string?, number?];
+    const chain = Object.fromEntries(pairs(chainFields));
+    const fields = Object.fromEntries(pairs(runFields));
+    if (chain.tenant !== tenant || fields.tenant !== tenant) return undefined;
+    checkVersion('run', fields);
+    const run = runRecord.parse(decodeRun(fields));
+    return {
+      chain: decodeChain(chain),
+      run,
+      before: before === undefined || before < 0 ? undefined : before,
+      job: { id: jobId ?? '', queue: run.queue },
+      expiresAt: expiresAt ? Number(expiresAt) : undefined,
+      now: now ?? 0,
+    };
   }
 
   #rootOf(runId: string): string | undefined {
     const partition = partitionOfRun(runId);
     return partition === undefined ? undefined : this.#keys.root(partition);
   }
+}
+
+function decodeChain(fields: Record<string, string>): ChainRecord {
+  checkVersion('chain', fields);
+  const questions = JSON.parse(fields.questions ?? '[]') as { id: string }[];
+  return chainRecord.parse({
+    ...fields,
+    questions,
+    kept: questions.map((one) => one.id).filter((id) => `kept:${id}` in fields),
+    createdAt: toNumber(fields.createdAt),
+    updatedAt: toNumber(fields.updatedAt),
+  });
 }
 
 function checkVersion(what: string, { id, version }: Record<string, string>): void {
@@ -145,19 +193,23 @@ function checkVersion(what: string, { id, version }: Record<string, string>): vo
   );
 }
 
+function toNumber(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text);
+}
+
 function decodeRun(fields: Record<string, string>): unknown {
-  const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
   const parsed = (text: string | undefined) => (text === undefined ? undefined : JSON.parse(text));
   return {
     ...fields,
-    version: number(fields.version),
+    version: toNumber(fields.version),
     request: parsed(fields.request),
-    attempt: number(fields.attempt),
-    createdAt: number(fields.createdAt),
-    updatedAt: number(fields.updatedAt),
-    startedAt: number(fields.startedAt),
-    endedAt: number(fields.endedAt),
-    seq: number(fields.seq),
+    attempt: toNumber(fields.attempt),
+    createdAt: toNumber(fields.createdAt),
+    updatedAt: toNumber(fields.updatedAt),
+    startedAt: toNumber(fields.startedAt),
+    endedAt: toNumber(fields.endedAt),
+    seq: toNumber(fields.seq),
+    retention: toNumber(fields.retention),
     error: parsed(fields.error),
     questions: parsed(fields.questions),
     cancelRequested: fields.cancel !== undefined,

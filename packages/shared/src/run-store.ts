@@ -3,6 +3,7 @@ import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.
 import { DeadLetters } from './dead-letters.ts';
 import { Effects, parseEffects } from './effects.ts';
 import { groupBy } from './group-by.ts';
+import { KeptAnswers } from './kept-answers.ts';
 import { Keys, threadKey } from './keys.ts';
 import { OpenRuns } from './open-runs.ts';
 import { Outbox } from './outbox.ts';
@@ -36,7 +37,8 @@ function idempotencyId(thread: string, key: string): string {
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
  * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `pace` knows how fast
- * they end, `dead` has those that may be run again, `effects` are what their tools did, and `expiry` removes unused threads.
+ * they end, `dead` has those that may be run again, `effects` are what their tools did, `answers` keeps those that wait for others,
+ * and `expiry` removes unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
  * happened or not, and may be asked again.
@@ -50,6 +52,7 @@ export class RunStore {
   readonly pace: QueuePace;
   readonly dead: DeadLetters;
   readonly effects: Effects;
+  readonly answers: KeptAnswers;
   readonly expiry: ThreadExpiry;
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
@@ -69,6 +72,7 @@ export class RunStore {
     this.open = new OpenRuns(redis, this.keys, this.#scripts);
     this.pace = new QueuePace(redis, this.keys, this.#scripts);
     this.effects = new Effects(this.keys, this.#scripts);
+    this.answers = new KeptAnswers(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.dead = new DeadLetters(redis, this.keys, this.#scripts, this.read);
     this.#replication = options.replication;

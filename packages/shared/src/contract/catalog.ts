@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { jsonObject } from './json.ts';
 
+/** Whether a graph's runs are handed to MCP clients as tasks: where the client takes them, always, or never. */
+export const taskSupport = z.enum(['optional', 'required', 'forbidden']);
+export type TaskSupport = z.infer<typeof taskSupport>;
+
 /** What a worker publishes of a graph it has loaded; stays when the worker is gone. */
 export const catalogEntry = z.object({
   graph: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),
@@ -18,6 +22,8 @@ export const catalogEntry = z.object({
   contextSchema: jsonObject.nullable(),
   /** Whether the state is a conversation: has a `messages` channel. */
   conversational: z.boolean(),
+  /** `optional` when absent. */
+  taskSupport: taskSupport.optional(),
   /** Nodes and edges, as `Graph.toJSON()` of LangChain gives them. */
   drawing: jsonObject,
   /** Milliseconds since the epoch, by the clock of Redis; renewed for as long as a worker has the graph. */

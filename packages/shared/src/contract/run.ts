@@ -144,6 +144,8 @@ export const runRecord = z.object({
   questions: z.array(question).optional(),
   /** The run that goes on with this one's work. */
   rerun: z.string().optional(),
+  /** Milliseconds that it is kept after its end; 0 keeps it. */
+  retention: z.int().optional(),
   /** Somebody asked the run to stop. */
   cancelRequested: z.boolean(),
   /** It has ended, and what it had written is taken back: shown only to who knows its id. */

@@ -33,5 +33,11 @@ export const chainRecord = z.object({
   newestRun: z.string(),
   /** Open while `parked`. */
   questions: z.array(question),
+  /** Of these questions: answers are kept for them until the others have theirs. */
+  kept: z.array(z.string()),
+  /** Absent in what earlier releases stored. */
+  createdAt: z.int().optional(),
+  /** When its questions were closed without an answer. */
+  updatedAt: z.int().optional(),
 });
 export type ChainRecord = z.infer<typeof chainRecord>;

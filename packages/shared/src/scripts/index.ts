@@ -13,6 +13,8 @@ const names = [
   'cancel',
   'sweep',
   'thread_view',
+  'chain_view',
+  'keep_answers',
   'create_thread',
   'set_thread_metadata',
   'rung',

@@ -119,15 +119,23 @@ local function touch_thread(thread_key, ahead_ms)
   if ttl > 0 then redis.call('ZADD', key.expiry(), 'GT', NOW_MS + ttl + (ahead_ms or 0), thread_key) end
 end
 
+-- Wakes who watches a chain by its newest run: what that run asked is not open any more. There is no event of it.
+local function call_answered(run_id)
+  redis.call('PUBLISH', prefix .. ':events:' .. run_id, '')
+end
+
 -- Closes the parked chain of a thread, if any, in the given way.
 local function unpark(thread_key, state)
   local thread = key.thread(thread_key)
   local chain_id = redis.call('HGET', thread, 'parked')
   if not chain_id then return nil end
   redis.call('HDEL', thread, 'parked')
-  redis.call('HSET', key.chain(chain_id), 'state', state)
+  redis.call('HSET', key.chain(chain_id), 'state', state, 'updatedAt', NOW_MS)
   local newest = redis.call('HGET', key.chain(chain_id), 'newestRun')
-  if newest then retain(newest, chain_id) end
+  if newest then
+    retain(newest, chain_id)
+    call_answered(newest)
+  end
   return chain_id
 end
 

@@ -79,10 +79,14 @@ if e.answers then
   -- For the case that this answer is taken back (see withdraw).
   local by, questions, ids, whole = unpack(redis.call('HMGET', chain, 'newestRun', 'questions', 'questionIds', 'whole'))
   asked = cjson.encode({ by, redis.call('HGET', thread, 'begun') or '', questions or '[]', ids or '[]', whole or '' })
-  for _, id in ipairs(e.answers) do redis.call('HSET', chain, 'answer:' .. id, e.run) end
+  for _, id in ipairs(e.answers) do
+    redis.call('HSET', chain, 'answer:' .. id, e.run)
+    redis.call('HDEL', chain, 'kept:' .. id)
+  end
   redis.call('HDEL', thread, 'parked')
   -- The run that asked is no longer what the chain waits for.
   retain(by)
+  call_answered(by)
 elseif e.kind ~= 'update_state' and not e.afterMs then
   unpark(e.threadKey, 'superseded')
 end
@@ -104,6 +108,7 @@ redis.call('HSET', key.run(e.run),
 if asked then redis.call('HSET', key.run(e.run), 'asked', asked) end
 redis.call('HSET', key.chain(chain_id), 'version', e.version, 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
+redis.call('HSETNX', key.chain(chain_id), 'createdAt', NOW_MS)
 redis.call('PERSIST', key.chain(chain_id))
 -- Deletions and state edits are not held against anybody: a wave of expiring threads must not shut submits out.
 if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end
