@@ -28,7 +28,14 @@ import type { Services } from './services.ts';
 export interface AppOptions {
   config: Pick<
     GatewayConfig,
-    'apiKeys' | 'allowedHosts' | 'allowedOrigins' | 'maxBodyBytes' | 'waitMs' | 'maxWaitMs' | 'opsPort'
+    | 'apiKeys'
+    | 'allowedHosts'
+    | 'allowedOrigins'
+    | 'maxBodyBytes'
+    | 'waitMs'
+    | 'maxWaitMs'
+    | 'taskAfterMs'
+    | 'opsPort'
   >;
   registry: Registry;
   readiness: Readiness;
@@ -78,14 +85,14 @@ function serveOps(app: Hono<HttpEnv>, services: Services, options: OpsOptions): 
 
 function faces(services: Services, { config, readiness }: AppOptions): Hono<HttpEnv>[] {
   const { drain } = readiness;
-  const { waitMs, maxWaitMs, maxBodyBytes } = config;
+  const { waitMs, maxWaitMs, taskAfterMs, maxBodyBytes } = config;
   return [
     messageRoutes(services, { drain, waitMs, maxWaitMs }),
     assistantRoutes(services, { drain }),
     threadRoutes(services, { drain }),
     runRoutes(services, { drain }),
     deadLetterRoutes(services),
-    mcpRoutes(services, { drain, waitMs, maxBodyBytes }),
+    mcpRoutes(services, { drain, waitMs, taskAfterMs, maxBodyBytes }),
   ];
 }
 

@@ -62,6 +62,8 @@ export interface GatewayConfig extends RedisConfig {
   waitMs: number;
   /** And how long at most, whatever it is told. */
   maxWaitMs: number;
+  /** How long an MCP call waits before its run is handed over as a task, in milliseconds. */
+  taskAfterMs: number;
   /** How long a client may leave what was sent to it unread, in milliseconds. */
   stallMs: number;
   /** How long requests may take to finish when the gateway leaves, in milliseconds. */
@@ -101,6 +103,7 @@ const shape = {
   LOG_LEVEL: logLevel,
   WAIT_SECONDS: seconds(20, { max: 3600 }),
   WAIT_MAX_SECONDS: seconds(60, { max: 3600 }),
+  TASK_AFTER_SECONDS: seconds(1, { max: 60 }),
   CLIENT_STALL_SECONDS: seconds(30, { min: 1, max: 3600 }),
   DRAIN_SECONDS: seconds(25, { max: 600 }),
   EXIT_ON_STDIN_CLOSE: flag(false),
@@ -165,6 +168,7 @@ const gatewayConfig = variables
       replicas: replicasOf(env),
       waitMs: env.WAIT_SECONDS,
       maxWaitMs: env.WAIT_MAX_SECONDS,
+      taskAfterMs: env.TASK_AFTER_SECONDS,
       stallMs: env.CLIENT_STALL_SECONDS,
       drainMs: env.DRAIN_SECONDS,
       exitOnStdinClose: env.EXIT_ON_STDIN_CLOSE,

@@ -15,6 +15,7 @@ import { type RedisStatus, redisStatus } from '@millrace/shared/redis-status';
 import type { Replication } from '@millrace/shared/replication';
 import type { Lease, Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
+import { sharedSecret } from '@millrace/shared/shared-secret';
 import { EXPIRED_FENCE_MS } from '@millrace/shared/thread-expiry';
 import { noTracing, type Tracing } from '@millrace/shared/tracing';
 import type { Redis } from 'ioredis';
@@ -35,6 +36,8 @@ export interface Services {
   capacity: Capacity;
   counters: GatewayCounters;
   tracing: Tracing;
+  /** What gateways sign with: the same for all of them. */
+  signingSecret: () => Promise<string>;
   /** Asks each Redis there is how it is. */
   servers: { main: () => Promise<RedisStatus>; checkpoints?: () => Promise<RedisStatus> };
   /** The checkpoints of one tenant. */
@@ -131,6 +134,7 @@ export function createServices(parts: ServiceParts): Services {
     ),
     counters,
     tracing,
+    signingSecret: () => sharedSecret(redis, keys.signingSecret()),
     servers: {
       main: () => redisStatus(redis),
       ...(checkpointRedis !== redis && { checkpoints: () => redisStatus(checkpointRedis) }),

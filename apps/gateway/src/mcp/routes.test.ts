@@ -3,6 +3,7 @@ import { Catalog } from '@millrace/shared/catalog';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { catalogEntry, startTestGateway, type TestGateway, TestWorker } from './test-gateway.ts';
+import { envelope, modern as modernTo, rpc, send as sendTo } from './test-rpc.ts';
 
 let test: TestRedis;
 let gateway: TestGateway;
@@ -19,53 +20,11 @@ afterEach(async () => {
 const publish = (...graphs: string[]) =>
   new Catalog(test.redis, test.keys).publish(graphs.map((graph) => catalogEntry(graph)));
 
-interface Answer {
-  status: number;
-  headers: Headers;
-  /** The JSON-RPC response, out of JSON or the event stream; undefined when there is none. */
-  body:
-    | { result?: Record<string, unknown>; error?: { code: number; message: string; data?: unknown } }
-    | undefined;
-}
+const send = (body: unknown, headers: Record<string, string> = {}, method = 'POST') =>
+  sendTo(gateway.url, body, headers, { method });
 
-async function send(body: unknown, headers: Record<string, string> = {}, method = 'POST'): Promise<Answer> {
-  const response = await fetch(gateway.url, {
-    method,
-    headers: {
-      ...(method === 'POST' && { 'content-type': 'application/json' }),
-      accept: 'application/json, text/event-stream',
-      ...headers,
-    },
-    ...(method === 'POST' && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  const last = text.split('\n').findLast((line) => line.startsWith('data: '));
-  const json = response.headers.get('content-type')?.startsWith('application/json') ? text : last?.slice(6);
-  return { status: response.status, headers: response.headers, body: json ? JSON.parse(json) : undefined };
-}
-
-const rpc = (method: string, params?: unknown) => ({
-  jsonrpc: '2.0',
-  id: 1,
-  method,
-  ...(params ? { params } : {}),
-});
-
-const envelope = (revision: string) => ({
-  'io.modelcontextprotocol/protocolVersion': revision,
-  'io.modelcontextprotocol/clientInfo': { name: 'test', version: '1' },
-  'io.modelcontextprotocol/clientCapabilities': {},
-});
-
-/** A request of revision 2026-07-28. */
-function modern(method: string, params: Record<string, unknown> = {}, headers: Record<string, string> = {}) {
-  return send(rpc(method, { ...params, _meta: envelope('2026-07-28') }), {
-    'mcp-protocol-version': '2026-07-28',
-    'mcp-method': method,
-    ...(typeof params.name === 'string' && { 'mcp-name': params.name }),
-    ...headers,
-  });
-}
+const modern = (method: string, params: Record<string, unknown> = {}, headers: Record<string, string> = {}) =>
+  modernTo(gateway.url, method, params, { headers });
 
 describe('revisions', () => {
   it.each(['2025-03-26', '2025-06-18', '2025-11-25'])('agrees on %s and keeps to it', async (revision) => {

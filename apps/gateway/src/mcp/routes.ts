@@ -3,7 +3,9 @@ import { Hono } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
 import { ArgumentCheck } from './argument-check.ts';
+import { RequestStates } from './request-state.ts';
 import { createServer } from './server.ts';
+import { listenToTasks, tasksListen } from './tasks/listen.ts';
 import type { Caller, McpLimits } from './tool-call.ts';
 
 export interface McpOptions extends Partial<McpLimits> {
@@ -23,16 +25,18 @@ export interface McpOptions extends Partial<McpLimits> {
  * names a request id that is unique to one client only, and may come to a gateway that never saw the request.
  */
 export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv> {
-  const { drain, waitMs = 20_000, progressMs = 1_000, maxBodyBytes } = options;
-  const check = new ArgumentCheck(services.logger);
-  const handler = createMcpHandler(
-    ({ authInfo }) => createServer(services, check, callerOf(authInfo), { drain, waitMs, progressMs }),
-    {
-      legacy: 'stateless',
-      onerror: (error) => services.logger.debug({ err: error }, 'mcp: a request was refused'),
-      ...(maxBodyBytes !== undefined && { maxRequestBodySize: maxBodyBytes }),
-    },
-  );
+  const { drain, waitMs = 20_000, taskAfterMs = 1_000, progressMs = 1_000, maxBodyBytes } = options;
+  const parts = {
+    services,
+    check: new ArgumentCheck(services.logger),
+    states: new RequestStates(services),
+    limits: { drain, waitMs, taskAfterMs, progressMs },
+  };
+  const handler = createMcpHandler(({ authInfo, era }) => createServer(parts, callerOf(authInfo), era), {
+    legacy: 'stateless',
+    onerror: (error) => services.logger.debug({ err: error }, 'mcp: a request was refused'),
+    ...(maxBodyBytes !== undefined && { maxRequestBodySize: maxBodyBytes }),
+  });
   const app = new Hono<HttpEnv>();
   app.all('/mcp', async (c) => {
     const caller: Caller = {
@@ -41,7 +45,9 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
       logger: c.get('logger'),
       span: c.get('span'),
     };
-    const response = await handler.fetch(c.req.raw, { authInfo: toAuthInfo(caller) });
+    const listen = await tasksListen(c.req.raw);
+    const answer = await handler.fetch(c.req.raw, { authInfo: toAuthInfo(caller) });
+    const response = listen ? await listenToTasks(c, services, caller, parts.limits, listen, answer) : answer;
     if (response.status === 405) response.headers.set('Allow', 'POST');
     if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');
     return response;

@@ -20,10 +20,13 @@ export async function reportSteps(call: ToolCall, runId: string, signal: AbortSi
 
 /** What an event means to somebody who waits; undefined when it says nothing new. */
 function describe(event: RunEvent): string | undefined {
-  if (event.name === 'metadata') {
-    const { attempt } = metadataEvent.parse(JSON.parse(event.data));
-    return attempt > 1 ? `running, attempt ${attempt}` : 'running';
-  }
+  if (event.name !== 'metadata') return describeStep(event);
+  const { attempt } = metadataEvent.parse(JSON.parse(event.data));
+  return attempt > 1 ? `running, attempt ${attempt}` : 'running';
+}
+
+/** The nodes whose work an event tells of, within sub-graphs from the outermost inwards; undefined when it tells of none. */
+export function describeStep(event: RunEvent): string | undefined {
   // Sub-graphs append their namespace: `updates|research:<task id>`.
   const [mode, ...namespace] = event.name.split('|');
   if (mode !== 'updates') return undefined;

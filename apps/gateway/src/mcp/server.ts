@@ -1,6 +1,5 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import type { JsonObject } from '@millrace/shared/contract/json';
-import { isRedisFault } from '@millrace/shared/redis-fault';
 import {
   type CallToolRequest,
   type CallToolResult,
@@ -9,12 +8,15 @@ import {
   Server,
 } from '@modelcontextprotocol/server';
 import packageJson from '../../package.json' with { type: 'json' };
-import type { Services } from '../services.ts';
 import type { ArgumentCheck } from './argument-check.ts';
-import { callGraph } from './call-graph.ts';
+import { callGraph, taskForbidden } from './call-graph.ts';
+import { guarded } from './guarded.ts';
 import { handles, handleTools } from './handle-tools.ts';
 import { failure, refusalResult } from './run-result.ts';
-import { type Caller, IDEMPOTENCY_KEY, type McpLimits, type ToolCall, withToolCall } from './tool-call.ts';
+import { serveExperimentalTasks, taskCapabilities } from './tasks/experimental.ts';
+import { serveTasks, takesTasks } from './tasks/extension.ts';
+import { TASKS } from './tasks/task.ts';
+import { type Caller, type Era, type ServerParts, type ToolCall, withToolCall } from './tool-call.ts';
 import { graphTools, handleToolNames } from './tools.ts';
 
 /** How long a client may keep the list of tools: it changes with releases. */
@@ -24,24 +26,26 @@ const instructions = [
   'Each agent is a tool. A call starts a run and waits for its answer; one that takes longer returns a run_id',
   'and goes on by itself: get_run waits for it, cancel_run stops it. A run that needs an answer returns the status',
   'interrupted and its questions: respond_run answers them. Give thread_id of an earlier result to go on with that',
-  'conversation.',
+  'conversation. To a client that takes tasks, a call that takes longer is a task, and its questions are input requests.',
 ].join(' ');
 
 /**
- * A server for one request. It keeps nothing: whatever a later request needs is in Redis, so any gateway answers it.
+ * A server for one request. It keeps nothing: whatever a later request needs is in Redis, or signed and with the client, so
+ * any gateway answers it.
  */
-export function createServer(
-  services: Services,
-  check: ArgumentCheck,
-  caller: Caller,
-  limits: McpLimits,
-): Server {
+export function createServer(parts: ServerParts, caller: Caller, era: Era): Server {
+  const { services } = parts;
+  const isModern = era === 'modern';
   const server = new Server(
     { name: 'millrace', title: 'Millrace', version: packageJson.version },
     {
-      capabilities: { tools: {} },
+      capabilities: {
+        tools: {},
+        ...(isModern ? { extensions: { [TASKS]: {} } } : { tasks: taskCapabilities }),
+      },
       instructions,
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
+      requestState: { verify: (state, context) => parts.states.verify(state, caller.tenant, context) },
     },
   );
   server.onerror = (error) => caller.logger.debug({ err: error }, 'mcp: an exchange went wrong');
@@ -57,10 +61,18 @@ export function createServer(
   );
 
   server.setRequestHandler('tools/call', ({ params }, context) =>
-    guarded(caller, () =>
-      withToolCall(services, caller, limits, params.name, context, (call) => callTool(call, check, params)),
-    ),
+    guarded(caller, () => {
+      const capabilities = server.getClientCapabilities() ?? {};
+      const task = isModern
+        ? takesTasks(capabilities) && ('taken' as const)
+        : params.task !== undefined && ('asked for' as const);
+      const request = { tool: params.name, task: task || ('unknown' as const), capabilities, era };
+      return withToolCall(parts, caller, request, context, (call) => callTool(call, parts.check, params));
+    }),
   );
+
+  if (isModern) serveTasks(server, services, caller);
+  else serveExperimentalTasks(server, services, caller, parts.limits);
   return server;
 }
 
@@ -74,6 +86,7 @@ async function callTool(
   try {
     const handle = handleToolNames.find((one) => one === name);
     if (handle) {
+      if (call.task === 'asked for') throw taskForbidden(name);
       call.span.rename(`tools/call ${handle}`);
       return await handles[handle](call, args);
     }
@@ -98,37 +111,4 @@ async function callTool(
     if (error instanceof Refusal && !full) return refusalResult(error);
     throw error;
   }
-}
-
-/** Turns what is no answer into a JSON-RPC error that gives nothing of our insides away. */
-async function guarded<T>(caller: Caller, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw toProtocolError(caller, error);
-  }
-}
-
-function toProtocolError({ logger, requestId }: Caller, error: unknown): ProtocolError {
-  if (error instanceof ProtocolError) return error;
-  if (error instanceof Refusal) {
-    return new ProtocolError(ProtocolErrorCode.InternalError, error.message, {
-      code: error.code,
-      ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
-    });
-  }
-  if (isRedisFault(error)) {
-    logger.warn({ error: (error as Error).message }, 'refused: redis is not available');
-    return new ProtocolError(
-      ProtocolErrorCode.InternalError,
-      `The storage is not available just now; try again, with the same _meta["${IDEMPOTENCY_KEY}"] to be sure that a run counts once`,
-      { code: 'unavailable', retryAfterSeconds: 1 },
-    );
-  }
-  logger.error({ err: error }, 'request failed');
-  return new ProtocolError(
-    ProtocolErrorCode.InternalError,
-    'Something went wrong here; the log has the details under this request id',
-    { code: 'internal', requestId },
-  );
 }

@@ -73,6 +73,7 @@ export interface TestRun {
   claim: Claim;
   emit: (name: string, data: unknown) => Promise<void>;
   finish: (end: Finish) => Promise<void>;
+  isAskedToStop: () => Promise<boolean>;
 }
 
 /** Plays the worker: takes runs off the queue and does with them what the test says. For tests only. */
@@ -111,6 +112,7 @@ export class TestWorker {
         const { job } = await this.#store.finish(runId, claim.lease, end);
         await this.#doorbell.ring([job]);
       },
+      isAskedToStop: async () => (await this.#store.read.run(claim.tenant, runId))?.cancelRequested ?? false,
     };
   }
 

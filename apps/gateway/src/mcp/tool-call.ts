@@ -3,12 +3,16 @@ import type { Logger } from '@millrace/shared/logger';
 import type { Span } from '@millrace/shared/tracing';
 import {
   type CallToolResult,
+  type ClientCapabilities,
   ProtocolError,
   ProtocolErrorCode,
   type ServerContext,
 } from '@modelcontextprotocol/server';
+import { untilAny } from '../http/patience.ts';
 import type { Services } from '../services.ts';
+import type { ArgumentCheck } from './argument-check.ts';
 import { Progress } from './progress.ts';
+import type { RequestState, RequestStates } from './request-state.ts';
 
 /** In a request's `_meta`: a call that is repeated with the same key and arguments finds the run of the first. */
 export const IDEMPOTENCY_KEY = 'millrace/idempotency-key';
@@ -30,6 +34,8 @@ export interface ToolCall {
   span: Span;
   /** Milliseconds a call waits for its run unless the tool's arguments say otherwise. */
   waitMs: number;
+  /** Milliseconds a call waits for its run before that is handed over as a task. */
+  taskAfterMs: number;
   /**
    * Aborts when the client has gone or the gateway leaves. That ends the waiting, never the run: a client may have
    * lost its connection without wanting the work undone, and `cancel_run` says plainly what is meant.
@@ -39,65 +45,105 @@ export interface ToolCall {
   progress: Progress | undefined;
   /** Makes a repeated call find the run of the first one. */
   idempotencyKey: string | undefined;
+  /**
+   * Whether a run may be handed over as a task: the client takes one, and it is for us to decide; it asked for one, as of
+   * revision 2025-11-25; or it knows nothing of tasks.
+   */
+  task: 'taken' | 'asked for' | 'unknown';
+  /** Whether it speaks 2026-07-28. */
+  isModern: boolean;
+  /** Whether the client answers questions that come as the result of its call. */
+  elicits: boolean;
+  /** What the client brings along of an earlier call that asked something. */
+  state: RequestState | undefined;
+  responses: Record<string, unknown>;
+  /** Whether the client has taken the call back, and said all there is to say by that. */
+  isWithdrawn: () => boolean;
+  /** Signs what the client is to bring along. */
+  states: RequestStates;
 }
+
+/** Between a client's revisions: 2026-07-28, and those before it. */
+export type Era = 'modern' | 'legacy';
 
 export interface McpLimits {
   /** Milliseconds a call waits for its run unless the tool's arguments say otherwise. */
   waitMs: number;
+  /** Milliseconds a call waits for its run before that is handed over as a task. */
+  taskAfterMs: number;
   /** Milliseconds between two progress notifications. */
   progressMs: number;
   /** Aborts when the gateway leaves: calls that wait return what they have. */
   drain: AbortSignal;
 }
 
+/** What calls of one gateway share. */
+export interface ServerParts {
+  services: Services;
+  check: ArgumentCheck;
+  states: RequestStates;
+  limits: McpLimits;
+}
+
 /**
  * Runs a tool with what the request brings along.
  *
- * @param tool its name, as the client gives it
+ * @param request.tool its name, as the client gives it
  * @throws ProtocolError when the request's `_meta` is not valid
  */
 export async function withToolCall(
-  services: Services,
+  { services, states, limits }: ServerParts,
   caller: Caller,
-  limits: McpLimits,
-  tool: string,
+  request: { tool: string; task: ToolCall['task']; capabilities: ClientCapabilities; era: Era },
   context: ServerContext,
   run: (call: ToolCall) => Promise<CallToolResult>,
 ): Promise<CallToolResult> {
-  const meta = context.mcpReq._meta;
-  const key = meta?.[IDEMPOTENCY_KEY];
-  if (key !== undefined && (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key))) {
-    throw new ProtocolError(
-      ProtocolErrorCode.InvalidParams,
-      `_meta["${IDEMPOTENCY_KEY}"] must be 1 to 255 printable ASCII characters`,
-    );
-  }
-  const span = startCall(services, caller, tool, meta);
+  const { mcpReq } = context;
+  const key = keyOf(mcpReq._meta);
+  const span = startCall(services, caller, request.tool, mcpReq._meta);
   const progress = progressOf(context, limits.progressMs);
-  const waiting = new AbortController();
-  const stop = () => waiting.abort();
-  const signals = [context.mcpReq.signal, limits.drain];
-  if (signals.some((signal) => signal.aborted)) stop();
-  for (const signal of signals) signal.addEventListener('abort', stop, { once: true });
   let failure: string | undefined = '_OTHER';
   try {
-    const result = await run({
-      services,
-      tenant: caller.tenant,
-      requestId: caller.requestId,
-      span,
-      waitMs: limits.waitMs,
-      signal: waiting.signal,
-      progress,
-      idempotencyKey: key,
-    });
+    const result = await untilAny([mcpReq.signal, limits.drain], (signal) =>
+      run({
+        services,
+        tenant: caller.tenant,
+        requestId: caller.requestId,
+        span,
+        waitMs: limits.waitMs,
+        taskAfterMs: limits.taskAfterMs,
+        signal,
+        progress,
+        idempotencyKey: key,
+        task: request.task,
+        isModern: request.era === 'modern',
+        elicits: request.era === 'modern' && takesForms(request.capabilities),
+        state: mcpReq.requestState<RequestState>(),
+        responses: mcpReq.inputResponses ?? {},
+        isWithdrawn: () => request.era === 'modern' && mcpReq.signal.aborted && !limits.drain.aborted,
+        states,
+      }),
+    );
     failure = result.isError ? 'tool_error' : undefined;
     return result;
   } finally {
-    for (const signal of signals) signal.removeEventListener('abort', stop);
     span.end(failure);
     await progress?.close();
   }
+}
+
+function keyOf(meta: ServerContext['mcpReq']['_meta']): string | undefined {
+  const key = meta?.[IDEMPOTENCY_KEY];
+  if (key === undefined || (typeof key === 'string' && /^[\x20-\x7e]{1,255}$/.test(key))) return key;
+  throw new ProtocolError(
+    ProtocolErrorCode.InvalidParams,
+    `_meta["${IDEMPOTENCY_KEY}"] must be 1 to 255 printable ASCII characters`,
+  );
+}
+
+/** An empty capability means forms. */
+function takesForms({ elicitation }: ClientCapabilities): boolean {
+  return elicitation !== undefined && (elicitation.form !== undefined || elicitation.url === undefined);
 }
 
 /** By OpenTelemetry's conventions for MCP, whose messages may carry a trace of their own beside that of HTTP. */

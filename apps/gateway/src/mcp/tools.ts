@@ -51,6 +51,8 @@ function toTool(graph: CatalogEntry): Tool {
     description: graph.description || `Runs the graph "${graph.graph}".`,
     inputSchema: graph.conversational ? conversationSchema(graph) : plainSchema(graph),
     outputSchema,
+    // Of revision 2025-11-25; later ones leave it to the server, and the SDK leaves it out.
+    execution: { taskSupport: graph.taskSupport ?? 'optional' },
     // What an agent does with its own tools is not known here, so nothing is promised.
     annotations: { readOnlyHint: false, idempotentHint: false, openWorldHint: true },
   };

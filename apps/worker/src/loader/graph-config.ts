@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
+import { type TaskSupport, taskSupport } from '@millrace/shared/contract/catalog';
 import { z } from 'zod';
 import { type GraphFault, GraphLoadError } from './graph-fault.ts';
 
@@ -13,6 +14,7 @@ export interface GraphSpec {
   exportName: string;
   description?: string | undefined;
   queue?: string | undefined;
+  taskSupport?: TaskSupport | undefined;
 }
 
 /** A `langgraph.json`, as far as it could be understood. */
@@ -27,17 +29,17 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 /** The export's name stands behind the last colon; a colon that comes sooner may be part of a Windows path. */
 const PATH = /^(?<file>.+?)(?::(?<name>[A-Za-z_$][\w$]*))?$/;
 
-const entry = z.union([
-  z.string().transform((path) => ({ path })),
-  z.object({
-    path: z.string(),
-    description: z.string().optional(),
-    queue: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be letters, digits, _ and -')
-      .optional(),
-  }),
-]);
+const settled = z.object({
+  path: z.string(),
+  description: z.string().optional(),
+  queue: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be letters, digits, _ and -')
+    .optional(),
+  task_support: taskSupport.optional(),
+});
+
+const entry = z.union([z.string().transform((path): z.infer<typeof settled> => ({ path })), settled]);
 
 /** Loose: `dependencies`, `node_version`, `dockerfile_lines` and the like are for LangGraph's own command line. */
 const file = z.looseObject({
@@ -88,16 +90,18 @@ function toSpec(name: string, value: unknown, folder: string): GraphSpec | Graph
     return {
       graph: name,
       message: 'its entry cannot be understood',
-      remedy: 'write "./file.ts:export", or {"path": "./file.ts:export", "description": "…", "queue": "…"}',
+      remedy:
+        'write "./file.ts:export", or {"path": "./file.ts:export", "description": "…", "queue": "…", "task_support": "optional", "required" or "forbidden"}',
     };
   }
-  const { description, queue } = { description: undefined, queue: undefined, ...parsed.data };
+  const { description, queue, task_support } = parsed.data;
   return {
     name,
     file: resolve(folder, path.file),
     exportName: path.name ?? 'default',
     description,
     queue,
+    taskSupport: task_support,
   };
 }
 

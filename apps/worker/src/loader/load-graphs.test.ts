@@ -111,12 +111,21 @@ describe('what a module may export', () => {
     expect(calls.at(-1)).toEqual(config);
   });
 
-  it('takes description and queue from the configuration', async () => {
+  it('takes description, queue and what becomes of tasks from the configuration', async () => {
     const [named, described] = await load({
-      named: { path: './shapes.mjs:compiled', description: 'Very loud.', queue: 'gpu' },
+      named: {
+        path: './shapes.mjs:compiled',
+        description: 'Very loud.',
+        queue: 'gpu',
+        task_support: 'required',
+      },
       described: './shapes.mjs:compiled',
     });
     expect(named).toMatchObject({ name: 'named', description: 'Very loud.', queue: 'gpu' });
+    expect([named, described].map((one) => one && toCatalogEntry(one).taskSupport)).toEqual([
+      'required',
+      undefined,
+    ]);
     expect(described).toMatchObject({ name: 'described', description: 'Shouts.', queue: 'default' });
   });
 });

@@ -68,8 +68,8 @@ async function loadGraph(spec: GraphSpec): Promise<LoadedGraph> {
   }
   await mendTools(spec.file);
   await mendModels(spec.file);
-  const { name, description, queue } = spec;
-  return makeLoadedGraph({ name, description, queue, graph, factory, langgraph, source });
+  const { name, description, queue, taskSupport } = spec;
+  return makeLoadedGraph({ name, description, queue, taskSupport, graph, factory, langgraph, source });
 }
 
 async function readSource(spec: GraphSpec): Promise<string> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { GraphDescription } from '@millrace/shared/contract/catalog';
+import type { GraphDescription, TaskSupport } from '@millrace/shared/contract/catalog';
 import type { JsonObject } from '@millrace/shared/contract/json';
 import { assistantIdOf } from './assistant-id.ts';
 import { type Binding, bindGraph, type ExecutableGraph, type GraphFactory } from './executable-graph.ts';
@@ -12,6 +12,7 @@ export interface LoadedGraph {
   readonly description: string;
   /** The queue its runs travel in. */
   readonly queue: string;
+  readonly taskSupport: TaskSupport | undefined;
   /**
    * Sixteen hex digits that change when the graph is known to have changed: a hash of the entry file's text, the drawing,
    * the nodes of sub-graphs and the schemas. A change in a module that the entry file imports, or in a package, is not
@@ -35,6 +36,7 @@ export interface GraphParts {
   name: string;
   description?: string | undefined;
   queue?: string | undefined;
+  taskSupport?: TaskSupport | undefined;
   /** The graph itself; for a factory, what it made of an empty config. */
   graph: ExecutableGraph;
   factory?: GraphFactory | undefined;
@@ -57,6 +59,7 @@ export async function makeLoadedGraph(parts: GraphParts): Promise<LoadedGraph> {
     name,
     description: parts.description ?? (typeof own === 'string' && own !== '' ? own : `The graph ${name}.`),
     queue: parts.queue ?? 'default',
+    taskSupport: parts.taskSupport,
     revision: createHash('sha256')
       .update(JSON.stringify([parts.source, drawing, inside, schemas]))
       .digest('hex')
@@ -81,6 +84,7 @@ export function toCatalogEntry(loaded: LoadedGraph): GraphDescription {
     assistantId: assistantIdOf(loaded.name),
     description: loaded.description,
     queue: loaded.queue,
+    ...(loaded.taskSupport && { taskSupport: loaded.taskSupport }),
     ...loaded.schemas,
     conversational: loaded.conversational,
     drawing: loaded.drawing,

@@ -1,0 +1,122 @@
+import { Catalog } from '@millrace/shared/catalog';
+import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { catalogEntry, startTestGateway, type TestGateway, TestWorker } from '../test-gateway.ts';
+import { rpc, send } from '../test-rpc.ts';
+
+let test: TestRedis;
+let worker: TestWorker;
+let gateway: TestGateway;
+
+beforeEach(async () => {
+  test = await testRedis();
+  worker = new TestWorker(test);
+  await new Catalog(test.redis, test.keys).publish([
+    catalogEntry('agent'),
+    catalogEntry('long', { taskSupport: 'required' }),
+    catalogEntry('short', { taskSupport: 'forbidden' }),
+  ]);
+  gateway = await startTestGateway(test, { waitMs: 0, progressMs: 0 });
+});
+afterEach(async () => {
+  await gateway.close();
+  await worker.close();
+  await test.close();
+});
+
+const headers = { 'mcp-protocol-version': '2025-11-25' };
+const ask = async (method: string, params: Record<string, unknown>, more: Record<string, string> = {}) =>
+  (await send(gateway.url, rpc(method, params), { ...headers, ...more })).body;
+const call = (name: string, more: Record<string, unknown> = { task: { ttl: 60_000 } }) =>
+  ask('tools/call', { name, arguments: { message: 'Go' }, ...more });
+const started = async () => {
+  const { task } = (await call('agent'))?.result ?? {};
+  return (task as { taskId: string }).taskId;
+};
+
+it('is offered by the server and told for each tool', async () => {
+  const hello = await ask('initialize', {
+    protocolVersion: '2025-11-25',
+    capabilities: {},
+    clientInfo: { name: 'test', version: '1' },
+  });
+  expect(hello?.result?.capabilities).toMatchObject({
+    tasks: { cancel: {}, requests: { tools: { call: {} } } },
+  });
+  expect(hello?.result?.capabilities).not.toMatchObject({ tasks: { list: {} } });
+  const listed = await ask('tools/list', {});
+  const tools = listed?.result?.tools as { name: string; execution?: { taskSupport: string } }[];
+  expect(tools.map((one) => [one.name, one.execution?.taskSupport])).toEqual([
+    ['agent', 'optional'],
+    ['long', 'required'],
+    ['short', 'forbidden'],
+    ['get_run', undefined],
+    ['respond_run', undefined],
+    ['cancel_run', undefined],
+  ]);
+});
+
+it('answers a call with its task, and waits with the result until there is one', async () => {
+  const created = (await call('agent'))?.result ?? {};
+  expect(created).toEqual({
+    content: [],
+    task: {
+      taskId: expect.any(String),
+      status: 'working',
+      statusMessage: 'Queued, next in line',
+      createdAt: expect.any(String),
+      lastUpdatedAt: expect.any(String),
+      ttl: expect.any(Number),
+      pollInterval: 500,
+    },
+  });
+  const { taskId } = created.task as { taskId: string };
+  expect((await ask('tasks/get', { taskId }))?.result).toMatchObject({ taskId, status: 'working' });
+  const waiting = ask('tasks/result', { taskId });
+  const run = await worker.next();
+  await run.emit('updates', { plan: {} });
+  await run.finish({ status: 'succeeded', answer: 'Done' });
+  expect((await waiting)?.result).toMatchObject({
+    content: [{ type: 'text', text: 'Done' }],
+    _meta: { 'io.modelcontextprotocol/related-task': { taskId } },
+  });
+  expect((await ask('tasks/get', { taskId }))?.result).toMatchObject({ status: 'completed' });
+  expect((await ask('tasks/result', { taskId }))?.result).toMatchObject({ content: [{ text: 'Done' }] });
+});
+
+it('cancels a task, once', async () => {
+  const taskId = await started();
+  expect((await ask('tasks/cancel', { taskId }))?.result).toMatchObject({ taskId, status: 'cancelled' });
+  expect((await ask('tasks/cancel', { taskId }))?.error?.code).toBe(-32602);
+  expect((await ask('tasks/result', { taskId }))?.result).toMatchObject({ isError: true });
+});
+
+it('waits for the result no longer than the gateway is there', async () => {
+  const taskId = await started();
+  const waiting = ask('tasks/result', { taskId });
+  const run = await worker.next();
+  await run.emit('updates', { plan: {} });
+  gateway.drain.abort();
+  expect((await waiting)?.error).toMatchObject({ code: -32603, data: { code: 'unavailable' } });
+});
+
+it('does as a tool says about tasks', async () => {
+  expect((await call('long', {}))?.error?.code).toBe(-32601);
+  expect((await call('short'))?.error?.code).toBe(-32601);
+  expect((await call('long'))?.result).toMatchObject({ task: { status: 'working' } });
+  const handle = await ask('tools/call', { name: 'get_run', arguments: { run_id: 'x' }, task: {} });
+  expect(handle?.error?.code).toBe(-32601);
+});
+
+it.each(['tasks/get', 'tasks/cancel', 'tasks/result'])('finds nothing by a wrong id: %s', async (method) => {
+  const taskId = await started();
+  for (const id of ['', 'x', '9'.repeat(50_000), '00000000-0000-7000-8000-000000000000']) {
+    expect((await ask(method, { taskId: id }))?.error?.code).toBe(-32602);
+  }
+  expect((await ask(method, {}))?.error?.code).toBe(-32602);
+  expect((await ask(method, { taskId }, { 'x-tenant': 'globex' }))?.error?.code).toBe(-32602);
+});
+
+it.each(['tasks/list', 'tasks/update'])('has no %s', async (method) => {
+  expect((await ask(method, {}))?.error?.code).toBe(-32601);
+});
