@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandResult, runCommand } from './run-command.ts';
 import type { Say } from './say.ts';
@@ -40,6 +40,7 @@ export async function unpackDebian(want: DebianWant, options: DebianOptions): Pr
   await mkdir(cacheDir, { recursive: true });
   // Built aside and moved into place at the end: a start that is cut short, or runs beside another, leaves no half.
   const work = await mkdtemp(join(cacheDir, 'fetch-'));
+  const since = (await stat(work)).ctimeMs;
   try {
     const debs = join(work, 'debs');
     const root = join(work, 'root');
@@ -79,7 +80,7 @@ export async function unpackDebian(want: DebianWant, options: DebianOptions): Pr
         await rm(root, { recursive: true, force: true });
         continue;
       }
-      await putInPlace(root, join(cacheDir, 'root'));
+      await putInPlace(root, join(cacheDir, 'root'), since);
       return undefined;
     }
     return reason;
@@ -124,11 +125,13 @@ function complaint(...results: CommandResult[]): string {
   return lines.find((line) => /^[EW]:/.test(line)) ?? lines.find(Boolean) ?? 'no reason given';
 }
 
-async function putInPlace(from: string, to: string): Promise<void> {
+/** @param since when this was begun: what another has put there since then is as good, and may be in use */
+export async function putInPlace(from: string, to: string, since: number): Promise<void> {
   try {
     await rename(from, to);
   } catch {
-    // Another start was faster, or an old one does not run any more. Running servers keep what they have open.
+    if ((await stat(to)).ctimeMs >= since) return;
+    // An old one does not run any more. Running servers keep what they have open.
     await rm(to, { recursive: true, force: true });
     await rename(from, to);
   }
