@@ -12,13 +12,13 @@ import type { Services } from '../services.ts';
 /** How long a client may take to bring its state back: a person answers in between. */
 const TTL_SECONDS = 3600;
 
-/** A call that waits for an answer, as its client holds it until it calls again. Signed, not secret. */
+/** A call that asks something, as its client holds it until it calls again. Signed, not secret. */
 export interface RequestState {
   tenant: string;
   /** The call it belongs to: tool and arguments. */
   call: string;
-  /** What goes on once there is an answer. */
-  chain: string;
+  /** What goes on once there is an answer; absent while nothing runs. */
+  chain?: string;
 }
 
 /** Signs requests' state, and takes it back from whichever gateway has signed it. */

@@ -114,6 +114,68 @@ it('hands a task to who takes both', async () => {
   await soon.close();
 });
 
+describe('an argument that is for a person to say', () => {
+  const properties = {
+    amount: { type: 'integer', 'x-ask-person': true, description: 'Cents' },
+    to: { type: 'string' },
+  };
+  const pay = { name: 'pay', arguments: { to: 'Ada' } };
+  const amount = (content: object) => ({ arguments: { action: 'accept', content } });
+
+  beforeEach(async () => {
+    const inputSchema = { type: 'object', properties, required: ['to'] };
+    await new Catalog(test.redis, test.keys).publish([
+      catalogEntry('pay', { conversational: false, inputSchema, taskSupport: 'required' }),
+    ]);
+  });
+
+  it('is asked for before there is a task', async () => {
+    const both = { capabilities: { ...forms, ...tasks } };
+    const asked = (await call(here, pay, both))?.result;
+    expect(asked).toMatchObject({
+      resultType: 'input_required',
+      inputRequests: {
+        arguments: {
+          method: 'elicitation/create',
+          params: {
+            requestedSchema: {
+              type: 'object',
+              properties: { amount: { type: 'integer', description: 'Cents' } },
+              required: ['amount'],
+            },
+          },
+        },
+      },
+    });
+    expect(asked).not.toHaveProperty('taskId');
+    const { requestState } = asked ?? {};
+    const inputResponses = amount({ amount: 5, to: 'Eve' });
+    const started = (await call(elsewhere, { ...pay, requestState, inputResponses }, both))?.result;
+    expect(started).toMatchObject({ resultType: 'task', status: 'working' });
+    expect(started).not.toHaveProperty('requestState');
+    expect((await worker.next()).claim.request.input).toEqual({ to: 'Ada', amount: 5 });
+
+    const nothing = await call(here, { ...pay, requestState, inputResponses: {} }, both);
+    expect(nothing?.result).toMatchObject({ resultType: 'input_required' });
+    const wrong = await call(
+      here,
+      { ...pay, requestState, inputResponses: amount({ amount: 'five' }) },
+      both,
+    );
+    expect(wrong?.result).toMatchObject({
+      isError: true,
+      content: [{ text: expect.stringContaining('amount') }],
+    });
+    const declined = { arguments: { action: 'decline' } };
+    const no = await call(here, { ...pay, requestState, inputResponses: declined }, both);
+    expect(no?.result).toMatchObject({ resultType: 'complete', isError: true });
+  });
+
+  it('is left out where no person can be asked', async () => {
+    expect((await call(here, pay, { capabilities: tasks }))?.result).toMatchObject({ resultType: 'task' });
+  });
+});
+
 describe('a state is refused', () => {
   const inputResponses = { q1: accept('yes') };
   const invalid = expect.objectContaining({ code: -32602 });

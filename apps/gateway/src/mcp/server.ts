@@ -1,22 +1,23 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import type { JsonObject } from '@millrace/shared/contract/json';
-import {
-  type CallToolRequest,
-  type CallToolResult,
-  ProtocolError,
-  ProtocolErrorCode,
-  Server,
-} from '@modelcontextprotocol/server';
+import { type CallToolRequest, ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ArgumentCheck } from './argument-check.ts';
 import { callGraph, taskForbidden } from './call-graph.ts';
 import { guarded } from './guarded.ts';
 import { handles, handleTools } from './handle-tools.ts';
-import { failure, refusalResult } from './run-result.ts';
+import { refusalResult } from './run-result.ts';
 import { serveExperimentalTasks, taskCapabilities } from './tasks/experimental.ts';
 import { serveTasks, takesTasks } from './tasks/extension.ts';
 import { TASKS } from './tasks/task.ts';
-import { type Caller, type Era, type ServerParts, type ToolCall, withToolCall } from './tool-call.ts';
+import {
+  type Caller,
+  type Era,
+  type ServerParts,
+  type ToolCall,
+  type ToolResult,
+  withToolCall,
+} from './tool-call.ts';
 import { graphTools, handleToolNames } from './tools.ts';
 
 /** How long a client may keep the list of tools: it changes with releases. */
@@ -80,7 +81,7 @@ async function callTool(
   call: ToolCall,
   check: ArgumentCheck,
   params: CallToolRequest['params'],
-): Promise<CallToolResult> {
+): Promise<ToolResult> {
   const name = params.name;
   const args = (params.arguments ?? {}) as JsonObject;
   try {
@@ -94,9 +95,7 @@ async function callTool(
     const tool = graphs.find((one) => one.definition.name === name);
     if (tool) {
       call.span.rename(`tools/call ${name}`);
-      const fault = check.faultOf(tool.definition, args);
-      if (fault !== undefined) return failure(`The arguments are not valid: ${fault}`);
-      return await callGraph(call, tool, args);
+      return await callGraph(call, check, tool, args);
     }
     // Says so when no worker has published anything yet: then any name is unknown.
     if (graphs.length === 0) await call.services.catalog.resolve(name, 'name');

@@ -4,6 +4,7 @@ import type { Span } from '@millrace/shared/tracing';
 import {
   type CallToolResult,
   type ClientCapabilities,
+  type InputRequiredResult,
   ProtocolError,
   ProtocolErrorCode,
   type ServerContext,
@@ -63,7 +64,10 @@ export interface ToolCall {
   states: RequestStates;
 }
 
-/** Between a client's revisions: 2026-07-28, and those before it. */
+/** What a tool has done, or what it must know before. */
+export type ToolResult = CallToolResult | InputRequiredResult;
+
+/** Which revision a client speaks: 2026-07-28, or one before it. */
 export type Era = 'modern' | 'legacy';
 
 export interface McpLimits {
@@ -96,8 +100,8 @@ export async function withToolCall(
   caller: Caller,
   request: { tool: string; task: ToolCall['task']; capabilities: ClientCapabilities; era: Era },
   context: ServerContext,
-  run: (call: ToolCall) => Promise<CallToolResult>,
-): Promise<CallToolResult> {
+  run: (call: ToolCall) => Promise<ToolResult>,
+): Promise<ToolResult> {
   const { mcpReq } = context;
   const key = keyOf(mcpReq._meta);
   const span = startCall(services, caller, request.tool, mcpReq._meta);
@@ -124,7 +128,7 @@ export async function withToolCall(
         states,
       }),
     );
-    failure = result.isError ? 'tool_error' : undefined;
+    failure = 'isError' in result && result.isError ? 'tool_error' : undefined;
     return result;
   } finally {
     span.end(failure);

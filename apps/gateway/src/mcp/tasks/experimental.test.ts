@@ -84,6 +84,17 @@ it('answers a call with its task, and waits with the result until there is one',
   expect((await ask('tasks/result', { taskId }))?.result).toMatchObject({ content: [{ text: 'Done' }] });
 });
 
+it('gives the error of a call that failed for no reason of its own', async () => {
+  const taskId = await started();
+  const run = await worker.next();
+  await run.finish({ status: 'failed', error: { code: 'graph_changed', message: 'It is gone' } });
+  expect((await ask('tasks/get', { taskId }))?.result).toMatchObject({ status: 'failed' });
+  expect((await ask('tasks/result', { taskId }))?.error).toMatchObject({
+    code: -32603,
+    message: 'It is gone',
+  });
+});
+
 it('cancels a task, once', async () => {
   const taskId = await started();
   expect((await ask('tasks/cancel', { taskId }))?.result).toMatchObject({ taskId, status: 'cancelled' });

@@ -14,7 +14,7 @@ import { cancelChain, followChain, getChain, isOver } from '../../use-cases/chai
 import { waitForRun } from '../../use-cases/runs.ts';
 import { guarded } from '../guarded.ts';
 import type { Caller, McpLimits } from '../tool-call.ts';
-import { type Task, taskOf, taskResult } from './task.ts';
+import { errorOf, type Task, taskOf, taskResult } from './task.ts';
 
 /**
  * Without `list`: it would have to find every task that `tasks/get` finds, and for that each submit would have to keep an index
@@ -64,6 +64,8 @@ export function serveExperimentalTasks(
       const end = await untilAny([mcpReq.signal, limits.drain], (signal) =>
         endOf(services, caller.tenant, taskId, { signal, everyMs: limits.progressMs }),
       );
+      const error = end && errorOf(end);
+      if (error) throw new ProtocolError(error.code, error.message, error.data);
       if (end) {
         const result = await taskResult(services, end);
         return { ...result, _meta: { [RELATED_TASK_META_KEY]: { taskId } } };

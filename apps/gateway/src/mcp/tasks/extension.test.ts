@@ -167,6 +167,19 @@ describe('a call', () => {
     });
   });
 
+  it('that failed for no reason of its own has failed as a task', async () => {
+    const { taskId } = await call('agent');
+    const run = await worker.next();
+    await run.finish({ status: 'failed', error: { code: 'crash_budget', message: 'The worker died' } });
+    const failed = await get(taskId);
+    expect(failed).toMatchObject({
+      status: 'failed',
+      statusMessage: 'The worker died',
+      error: { code: -32603, message: 'The worker died', data: { code: 'crash_budget' } },
+    });
+    expect(failed).not.toHaveProperty('result');
+  });
+
   it('counts once with one key', async () => {
     const once = async () => {
       const _meta = { 'millrace/idempotency-key': 'order-7' };

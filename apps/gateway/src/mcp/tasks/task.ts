@@ -1,5 +1,5 @@
 import type { ChainView } from '@millrace/shared/run-reader';
-import type { CallToolResult } from '@modelcontextprotocol/server';
+import { type CallToolResult, ProtocolErrorCode } from '@modelcontextprotocol/server';
 import type { Services } from '../../services.ts';
 import { closedHow, isOver, isParked, openQuestions } from '../../use-cases/chains.ts';
 import { describeStep } from '../run-progress.ts';
@@ -25,7 +25,18 @@ export interface Task {
 export type DetailedTask = Task & {
   inputRequests?: Record<string, InputRequest>;
   result?: CallToolResult;
+  error?: TaskError;
 };
+
+/** A JSON-RPC error. */
+interface TaskError {
+  code: number;
+  message: string;
+  data: { code: string };
+}
+
+/** Failures that are none of the tool's: its workers died, or no worker has its graph any more. */
+const OURS: readonly string[] = ['crash_budget', 'graph_changed'];
 
 const SHORTEST_POLL_MS = 500;
 const LONGEST_POLL_MS = 10_000;
@@ -53,9 +64,21 @@ export async function detailedTask(services: Services, view: ChainView): Promise
     const forms = openQuestions(view).map((one) => [one.id, formOf(one)] as const);
     return { ...task, inputRequests: Object.fromEntries(forms) };
   }
+  const error = errorOf(view);
+  if (error) return { ...task, error };
   if (task.status !== 'completed') return task;
   const result = await taskResult(services, view);
   return { ...task, result: { resultType: 'complete', ...result } };
+}
+
+/** Why a task has failed: undefined when it has not, or its tool has. */
+export function errorOf({ run }: ChainView): TaskError | undefined {
+  if (run.status !== 'failed' || !run.error || !OURS.includes(run.error.code)) return undefined;
+  return {
+    code: ProtocolErrorCode.InternalError,
+    message: run.error.message,
+    data: { code: run.error.code },
+  };
 }
 
 /** What the call would have returned, had it waited to the end. */
@@ -68,9 +91,10 @@ function statusOf(view: ChainView): Task['status'] {
   if (closedHow(view)) return 'cancelled';
   switch (view.run.status) {
     case 'succeeded':
-    // A tool that failed is a call that was completed; `failed` is for calls that were not.
-    case 'failed':
       return 'completed';
+    case 'failed':
+      // A tool that failed is a call that was completed.
+      return errorOf(view) ? 'failed' : 'completed';
     case 'cancelled':
       return 'cancelled';
     default:
