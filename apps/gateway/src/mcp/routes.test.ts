@@ -20,11 +20,14 @@ afterEach(async () => {
 const publish = (...graphs: string[]) =>
   new Catalog(test.redis, test.keys).publish(graphs.map((graph) => catalogEntry(graph)));
 
-const send = (body: unknown, headers: Record<string, string> = {}, method = 'POST') =>
+const send = (body: unknown, headers: Record<string, string | undefined> = {}, method = 'POST') =>
   sendTo(gateway.url, body, headers, { method });
 
-const modern = (method: string, params: Record<string, unknown> = {}, headers: Record<string, string> = {}) =>
-  modernTo(gateway.url, method, params, { headers });
+const modern = (
+  method: string,
+  params: Record<string, unknown> = {},
+  headers: Record<string, string | undefined> = {},
+) => modernTo(gateway.url, method, params, { headers });
 
 describe('revisions', () => {
   it.each(['2025-03-26', '2025-06-18', '2025-11-25'])('agrees on %s and keeps to it', async (revision) => {
@@ -55,8 +58,13 @@ describe('revisions', () => {
     const discovered = await modern('server/discover');
     expect(discovered.body?.result).toMatchObject({
       supportedVersions: ['2026-07-28'],
-      capabilities: { tools: {} },
+      resultType: 'complete',
+      ttlMs: expect.any(Number),
+      cacheScope: expect.any(String),
+      capabilities: { tools: {}, extensions: { 'io.modelcontextprotocol/tasks': {} } },
+      _meta: { 'io.modelcontextprotocol/serverInfo': { name: 'millrace' } },
     });
+    expect(discovered.body?.result?.capabilities).not.toHaveProperty('tasks');
     const listed = await modern('tools/list');
     expect(listed.status).toBe(200);
     expect(listed.body?.result).toMatchObject({
@@ -65,6 +73,9 @@ describe('revisions', () => {
       cacheScope: 'private',
     });
     expect(await modern('tools/list')).toEqual({ ...listed, headers: expect.anything() });
+    const tools = listed.body?.result?.tools as { name: string; execution?: unknown }[];
+    expect(tools.map((one) => one.name)).toEqual(['agent', 'other', 'get_run', 'respond_run', 'cancel_run']);
+    expect(tools.filter((one) => 'execution' in one)).toEqual([]);
   });
 
   it('says which revisions there are', async () => {
@@ -139,10 +150,34 @@ describe('what is no valid request', () => {
     expect(answer.headers.get('allow')).toBe('POST');
   });
 
-  it('refuses headers that say something else than the body', async () => {
-    const answer = await modern('tools/list', {}, { 'mcp-method': 'tools/call' });
-    expect(answer.status).toBe(400);
-    expect(answer.body?.error?.code).toBe(-32020);
+  it.each([
+    ['another method', 'tools/list', {}, { 'mcp-method': 'tools/call' }],
+    ['no method', 'tools/list', {}, { 'mcp-method': undefined }],
+    ['another tool', 'tools/call', { name: 'agent' }, { 'mcp-name': 'other' }],
+    ['no tool', 'tools/call', { name: 'agent' }, { 'mcp-name': undefined }],
+    ['a tool in no known encoding', 'tools/call', { name: 'agent' }, { 'mcp-name': '=?base64?%%?=' }],
+    ['another revision', 'tools/list', {}, { 'mcp-protocol-version': '2025-11-25' }],
+    ['no revision', 'tools/list', {}, { 'mcp-protocol-version': undefined }],
+  ])('refuses headers that say %s', async (_, method, params, headers) => {
+    const answer = await modern(method, params, headers);
+    expect([answer.status, answer.body?.error?.code]).toEqual([400, -32020]);
+  });
+
+  it.each([
+    ['nothing of its revision', {}],
+    ['nothing of its client', { 'io.modelcontextprotocol/protocolVersion': '2026-07-28' }],
+  ])('refuses a request that says %s', async (_, _meta) => {
+    const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' };
+    const answer = await send(rpc('tools/list', { _meta }), headers);
+    expect([answer.status, answer.body?.error?.code]).toEqual([400, -32602]);
+  });
+
+  it('echoes an id of any size', async () => {
+    for (const id of ['x'.repeat(5_000), Number.MAX_SAFE_INTEGER, '']) {
+      const request = { ...rpc('tools/list', { _meta: envelope('2026-07-28') }), id };
+      const headers = { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list' };
+      expect((await send(request, headers)).body).toMatchObject({ id, result: { resultType: 'complete' } });
+    }
   });
 
   it('knows no other methods', async () => {

@@ -20,9 +20,11 @@ export interface McpOptions extends Partial<McpLimits> {
  *
  * Who calls, and from where, has been checked by the time a request comes here.
  *
- * A request that is given up (its connection closed, or `notifications/cancelled`) is no longer waited for; its run
- * goes on. To stop that, call `cancel_run`: a cancelled notification of the older revisions is a request of its own,
- * names a request id that is unique to one client only, and may come to a gateway that never saw the request.
+ * A client of 2026-07-28 that closes a plain call has taken it back, and its run is stopped; unless it gave an idempotency
+ * key, with which it may come again. A task is cancelled by its own method alone. In older revisions a connection may be lost
+ * for any reason, so that a request which is given up is no longer waited for, and its run goes on: their cancelled notification
+ * is a request of its own, names a request id that is unique to one client only, and may come to a gateway that never saw the
+ * request. `cancel_run` says plainly what is meant.
  */
 export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv> {
   const { drain, waitMs = 20_000, taskAfterMs = 1_000, progressMs = 1_000, maxBodyBytes } = options;

@@ -27,17 +27,17 @@ export const tasks = { extensions: { 'io.modelcontextprotocol/tasks': {} } };
 export async function send(
   url: URL,
   body: unknown,
-  headers: Record<string, string> = {},
+  headers: Record<string, string | undefined> = {},
   { method = 'POST', signal }: { method?: string; signal?: AbortSignal | undefined } = {},
 ): Promise<Answer> {
   const response = await fetch(url, {
     method,
     ...(signal && { signal }),
-    headers: {
+    headers: given({
       ...(method === 'POST' && { 'content-type': 'application/json' }),
       accept: 'application/json, text/event-stream',
       ...headers,
-    },
+    }),
     ...(method === 'POST' && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
@@ -45,6 +45,11 @@ export async function send(
   const json = response.headers.get('content-type')?.startsWith('application/json') ? text : last?.slice(6);
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(json) : undefined };
 }
+
+const given = (headers: Record<string, string | undefined>) =>
+  Object.fromEntries(
+    Object.entries(headers).flatMap(([name, one]) => (one === undefined ? [] : [[name, one]])),
+  );
 
 /** Headers of a request of revision 2026-07-28. */
 export function modernHeaders(method: string, { name, taskId }: Record<string, unknown>) {
@@ -61,7 +66,7 @@ export function modern(
   url: URL,
   method: string,
   { _meta, ...params }: { _meta?: object; [name: string]: unknown } = {},
-  options: { capabilities?: object; headers?: Record<string, string>; signal?: AbortSignal } = {},
+  options: { capabilities?: object; headers?: Record<string, string | undefined>; signal?: AbortSignal } = {},
 ): Promise<Answer> {
   const { capabilities = {}, headers = {}, signal } = options;
   return send(

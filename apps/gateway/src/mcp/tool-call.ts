@@ -38,8 +38,8 @@ export interface ToolCall {
   /** Milliseconds a call waits for its run before that is handed over as a task. */
   taskAfterMs: number;
   /**
-   * Aborts when the client has gone or the gateway leaves. That ends the waiting, never the run: a client may have
-   * lost its connection without wanting the work undone, and `cancel_run` says plainly what is meant.
+   * Aborts when the client has gone or the gateway leaves. That ends the waiting; whether it ends the run as well, see
+   * `isWithdrawn`.
    */
   signal: AbortSignal;
   /** Absent when the client asked for none. */
@@ -58,7 +58,7 @@ export interface ToolCall {
   /** What the client brings along of an earlier call that asked something. */
   state: RequestState | undefined;
   responses: Record<string, unknown>;
-  /** Whether the client has taken the call back, and said all there is to say by that. */
+  /** Whether the client has closed the call, and its revision means by that that it is taken back. */
   isWithdrawn: () => boolean;
   /** Signs what the client is to bring along. */
   states: RequestStates;
