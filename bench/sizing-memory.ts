@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type ClientRequest, request } from 'node:http';
 import { Client } from '@langchain/langgraph-sdk';
+import { Keys } from '@millrace/shared/keys';
 import { Redis } from 'ioredis';
 import { IN_FLIGHT } from './measure.ts';
 import type { Sized } from './sizing-report.ts';
@@ -52,9 +53,11 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
     tell('a finished run without a thread', (queued + left) / RUNS);
 
     const short = await grown(() => threads(THREADS, [1]));
+    const before = await ofCheckpoints(redis);
     const long = await grown(() => threads(THREADS, Array<number>(TURNS).fill(1)));
     tell('an idle thread after one turn', short / THREADS);
     tell('each further turn of one step', (long - short) / THREADS / (TURNS - 1));
+    tell('of a turn, its checkpoints', ((await ofCheckpoints(redis)) - before) / THREADS / TURNS);
     const few = await grown(() => threads(LONG_THREADS, [STEPS.few]));
     const many = await grown(() => threads(LONG_THREADS, [STEPS.many]));
     const checkpoints = LONG_THREADS * (STEPS.many - STEPS.few);
@@ -64,9 +67,9 @@ export async function sizeMemory(stage: Stage, signal: AbortSignal): Promise<Siz
     const streams = new Streams(gateway.url);
     try {
       await streams.open(STREAMS.first);
-      const before = rss(gateway);
+      const held = rss(gateway);
       await streams.open(STREAMS.last - STREAMS.first);
-      const each = (rss(gateway) - before) / (STREAMS.last - STREAMS.first);
+      const each = (rss(gateway) - held) / (STREAMS.last - STREAMS.first);
       tell('an open stream, of a gateway', each);
       tell(`a gateway with ${STREAMS.last} open streams, RSS`, rss(gateway));
     } finally {
@@ -84,6 +87,15 @@ async function stored(redis: Redis): Promise<number> {
   const info = await redis.info('memory');
   const read = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
   return read('used_memory') - read('mem_clients_normal') - read('mem_aof_buffer');
+}
+
+async function ofCheckpoints(redis: Redis): Promise<number> {
+  let bytes = 0;
+  for await (const page of redis.scanStream({ match: `${new Keys().checkpoints()}*`, count: 1000 })) {
+    const sizes = (page as string[]).map((key) => redis.memory('USAGE', key, 'SAMPLES', 0));
+    bytes += (await Promise.all(sizes)).reduce<number>((sum, size) => sum + Number(size), 0);
+  }
+  return bytes;
 }
 
 async function inLanes(times: number, call: () => Promise<unknown>): Promise<void> {
