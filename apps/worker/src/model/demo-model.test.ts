@@ -25,6 +25,18 @@ describe('demoReply', () => {
     expect(demoReply(messages, new Set())).toHaveProperty('text');
   });
 
+  it('calls any other tool by its name', () => {
+    const said = [
+      new HumanMessage('call docs__search {"query": "x"}, then call me, and call docs__list {broken}'),
+    ];
+    expect(demoReply(said, new Set(['docs__search', 'docs__list']))).toEqual({
+      toolCalls: [{ name: 'docs__search', args: { query: 'x' } }],
+    });
+    expect(demoReply([new HumanMessage('Call docs__list')], new Set(['docs__list']))).toEqual({
+      toolCalls: [{ name: 'docs__list', args: {} }],
+    });
+  });
+
   it('takes a time zone from the message', () => {
     expect(demoReply([new HumanMessage('time in Asia/Tokyo?')], new Set(['current_time']))).toEqual({
       toolCalls: [{ name: 'current_time', args: { time_zone: 'Asia/Tokyo' } }],

@@ -3,7 +3,7 @@ import { type BaseMessage, HumanMessage, ToolMessage } from '@langchain/core/mes
 /** One tool call that the demo model wants to make. */
 export interface DemoToolCall {
   name: string;
-  args: Record<string, string>;
+  args: Record<string, unknown>;
 }
 
 /** What the demo model says next: either tool calls or a text. */
@@ -51,7 +51,20 @@ function plan(said: string): DemoToolCall[] {
   ) {
     calls.push({ name: 'ask_person', args: { question: `May I go ahead with this? "${said.trim()}"` } });
   }
-  return calls;
+  return [...calls, ...named(said)];
+}
+
+/** Any other tool, by its name: `call docs__search {"query": "queues"}`. */
+function named(said: string): DemoToolCall[] {
+  return [...said.matchAll(/\bcall\s+([\w-]+)(?:\s*(\{[^{}]*\}))?/gi)].flatMap(
+    ([, name = '', json = '{}']) => {
+      try {
+        return [{ name, args: JSON.parse(json) as Record<string, unknown> }];
+      } catch {
+        return [];
+      }
+    },
+  );
 }
 
 /** The stretches of a text that are arithmetic: `What is 12*(3+4)?` has `12*(3+4)`. */
