@@ -15,8 +15,8 @@ export interface AppProcess {
   exited: Promise<number | null>;
   /** Whether it has ended. */
   hasExited: () => boolean;
-  /** Resolves when a line of its log has this text. */
-  logged: (text: string) => Promise<void>;
+  /** Resolves when so many lines of its log have this text. */
+  logged: (text: string, times?: number) => Promise<void>;
   /** Sends a signal and waits until the process is gone. Resolves to its exit code, or null after a signal. */
   end: (signal: NodeJS.Signals) => Promise<number | null>;
   /** Sends a signal. */
@@ -66,10 +66,10 @@ export async function startProcess(
     url,
     log,
     exited,
-    logged: (text) =>
+    logged: (text, times = 1) =>
       new Promise((resolve) => {
         const watcher = () => {
-          if (!log.some((line) => line.includes(text))) return;
+          if (log.filter((line) => line.includes(text)).length < times) return;
           watchers.delete(watcher);
           resolve();
         };

@@ -23,6 +23,7 @@ import type { LogLevel } from '@millrace/shared/logger';
 import type { RedisTarget } from '@millrace/shared/redis';
 import type { Retention } from '@millrace/shared/run-moves';
 import { z } from 'zod';
+import { type McpServer, readMcpServers } from './mcp/server-file.ts';
 import { type ModelPrices, readModelPrices } from './model-prices.ts';
 
 const schema = z.object({
@@ -57,8 +58,14 @@ const schema = z.object({
   LOG_LEVEL: logLevel,
 });
 
+/** With what needs other variables to be read. */
+const schemaOf = (env: Record<string, string | undefined>) =>
+  schema.extend({
+    MCP_SERVERS: variable<McpServer[]>([], (path) => readMcpServers(path, (name) => env[name])),
+  });
+
 /** The names of all variables. */
-export const workerVariables: readonly string[] = Object.keys(schema.shape);
+export const workerVariables: readonly string[] = Object.keys(schemaOf({}).shape);
 
 /** What one worker process is told. Times are milliseconds. */
 export interface WorkerConfig extends RedisConfig {
@@ -71,6 +78,8 @@ export interface WorkerConfig extends RedisConfig {
   queues: string[];
   /** Path of a `langgraph.json`; the built-in agent when absent. */
   langgraphConfig: string | undefined;
+  /** Whose tools agents are offered. */
+  mcpServers: McpServer[];
   model: {
     name: string | undefined;
     baseUrl: string | undefined;
@@ -108,7 +117,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** @throws ConfigError with every problem there is */
 export function workerConfig(env: Record<string, string | undefined>): WorkerConfig {
-  const read = loadConfig(schema, env);
+  const read = loadConfig(schemaOf(env), env);
   const redis = toRedis(read);
   return {
     ...redis,
@@ -117,6 +126,7 @@ export function workerConfig(env: Record<string, string | undefined>): WorkerCon
     concurrency: read.WORKER_CONCURRENCY,
     queues: read.WORKER_QUEUES,
     langgraphConfig: read.LANGGRAPH_CONFIG,
+    mcpServers: read.MCP_SERVERS,
     model: {
       name: read.MODEL,
       baseUrl: read.MODEL_BASE_URL,

@@ -45,7 +45,7 @@ export async function execute(
   const limitMs = timeLimitMs(worker, claim);
   const timer = setTimeout(() => attempt.stop('timeout'), Math.max(0, limitMs - claim.usedMs));
   try {
-    const graph = await loaded.bind({ checkpointer: saver, config: graphConfig(claim) });
+    const graph = await loaded.bind({ checkpointer: saver, config: graphConfig(claim, worker.mcp) });
     const resume = await resumption(graph, saver, claim);
     const stuck = resume.go === 'stranded' ? await stranded(worker, loaded, resume.standing) : undefined;
     if (stuck?.result === 'hand_back') return stuck;
@@ -139,7 +139,7 @@ async function invoke(
   const modes = graphModes(request.streamModes);
   const subgraphs = request.streamSubgraphs ?? false;
   const stream = await graph.stream(graphInput(loaded, claim, resume), {
-    ...graphConfig(claim, 'from' in resume ? resume.from : undefined),
+    ...graphConfig(claim, worker.mcp, 'from' in resume ? resume.from : undefined),
     signal: attempt.signal,
     callbacks: [guard, new ModelMeter(worker.metrics.models, worker.logger), ...(tracer ? [tracer] : [])],
     durability: 'sync',

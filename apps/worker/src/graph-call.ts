@@ -2,15 +2,21 @@ import { randomUUID } from 'node:crypto';
 import type { Claim } from '@millrace/shared/run-moves';
 import { idempotencyKeyOf } from './idempotency-key.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
+import type { McpTools } from './mcp/mcp-tools.ts';
 import type { Resumption } from './resume-rule.ts';
 
 /**
  * What the caller may set, less what is ours: identity and LangGraph's own machinery.
  *
+ * @param mcp whose tools graphs find as `mcp_tools`
  * @param from checkpoint to start from instead of the head: only where the resume rule says so, or a fork would start
  *   over on each attempt
  */
-export function graphConfig({ request, thread, runId, tenant, chain }: Claim, from?: string) {
+export function graphConfig(
+  { request, thread, runId, tenant, chain }: Claim,
+  mcp: Pick<McpTools, 'tools'>,
+  from?: string,
+) {
   const configurable = Object.fromEntries(
     Object.entries(request.config?.configurable ?? {}).filter(
       ([name]) => !name.startsWith('__pregel_') && !name.startsWith('checkpoint_'),
@@ -25,6 +31,7 @@ export function graphConfig({ request, thread, runId, tenant, chain }: Claim, fr
       assistant_id: request.assistantId,
       tenant,
       idempotency_key: idempotencyKeyOf(chain),
+      mcp_tools: () => mcp.tools,
       ...(from !== undefined && { checkpoint_id: from }),
     },
     metadata: { ...request.metadata, run_id: runId, thread_id: thread, graph_id: request.graph },

@@ -30,6 +30,8 @@ export interface WorkerMetricsOptions {
   /** Attempts that may be at work at once, of all queues. */
   slots: number;
   prices: ModelPrices | undefined;
+  /** MCP servers that it was told of, read at each scrape. */
+  mcp: () => { server: string; isUp: boolean }[];
 }
 
 export function workerMetrics(options: WorkerMetricsOptions): WorkerMetrics {
@@ -49,6 +51,15 @@ export function workerMetrics(options: WorkerMetricsOptions): WorkerMetrics {
   gauge('millrace_worker_attempts', 'Attempts at work in this worker.', options.attempts);
   gauge('millrace_worker_slots', 'Attempts that may be at work in it at once.', () => options.slots);
   gauge('millrace_worker_draining', 'Whether it is leaving.', () => (options.draining() ? 1 : 0));
+  new Gauge({
+    name: 'millrace_mcp_upstream_up',
+    help: 'Whether an MCP server whose tools are offered can be reached.',
+    labelNames: ['server'],
+    registers: [registry],
+    collect() {
+      for (const { server, isUp } of options.mcp()) this.set({ server }, isUp ? 1 : 0);
+    },
+  });
   const writes = counter(
     'millrace_checkpoint_writes_total',
     'Checkpoints, and results of tasks, that were stored.',

@@ -2,6 +2,7 @@ import { BaseCallbackHandler } from '@langchain/core/callbacks/base';
 import type { Serialized } from '@langchain/core/load/serializable';
 import type { LLMResult } from '@langchain/core/outputs';
 import { START } from '@langchain/langgraph';
+import type { TraceContext } from '@millrace/shared/contract/trace';
 import type { Logger } from '@millrace/shared/logger';
 import type { Span, SpanAttributes, Tracing } from '@millrace/shared/tracing';
 import { answerOf, isCached, modelCallOf, responseOf, usageOf } from './model-call.ts';
@@ -43,6 +44,11 @@ export class RunTracer extends BaseCallbackHandler {
   /** Of the invocation as a whole. */
   get span(): Span {
     return this.#root;
+  }
+
+  /** What work elsewhere names as its parent. @param runId LangChain's, of the call that leads to it */
+  contextOf(runId: string | undefined): TraceContext | undefined {
+    return this.#of(runId).context;
   }
 
   /** @param failure the kind of the error that the graph came to */

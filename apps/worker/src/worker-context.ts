@@ -8,6 +8,7 @@ import type { CacheStore } from './cache/cache-store.ts';
 import type { Company } from './company.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { LoadedGraph } from './loader/loaded-graph.ts';
+import type { McpTools } from './mcp/mcp-tools.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import type { PaceKeeper } from './pace-keeper.ts';
 import type { Presence } from './presence.ts';
@@ -27,6 +28,7 @@ export interface WorkerContext {
   graphs: Map<string, LoadedGraph>;
   presence: Presence;
   leases: LeaseKeeper;
+  mcp: McpTools;
   company: Company;
   pace: PaceKeeper;
   limits: {

@@ -16,6 +16,7 @@ import { drain } from './drain.ts';
 import { loadWorkerGraphs } from './graphs.ts';
 import { flushLangSmith } from './langsmith.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { openMcpTools } from './mcp/mcp-tools.ts';
 import { workerMetrics } from './metrics.ts';
 import { startOpsServer } from './ops-server.ts';
 import { PaceKeeper } from './pace-keeper.ts';
@@ -52,6 +53,8 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     // Asked at the end: a project's own variables may switch it on.
     closing.push(() => Promise.all([tracing.close(), config.langsmith() ? flushLangSmith() : undefined]));
     const { graphs, model } = await loadWorkerGraphs(config);
+    const mcp = await openMcpTools(config.mcpServers, logger);
+    closing.push(() => mcp.close());
     const redis = connect(config.redis, 'worker', logger);
     closing.push(() => redis.disconnect());
     const own = config.checkpointRedis !== config.redis;
@@ -77,6 +80,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       draining: () => stopping,
       slots: config.concurrency * queues.length,
       prices: config.modelPrices,
+      mcp: () => mcp.up,
     });
     const cache =
       config.cache &&
@@ -118,6 +122,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       graphs: new Map(graphs.map((graph) => [graph.name, graph])),
       presence,
       leases,
+      mcp,
       company,
       pace,
       limits: config,
