@@ -168,7 +168,7 @@ describe('a rollback', () => {
     expect((await claim(remove.runId)).outcome).toBe('not_head');
     await take(turn);
     await take(remove.runId);
-    const left = await test.redis.keys(`*${test.keys.prefix}*`);
+    const left = await test.scan();
     const kept = await Promise.all(left.map(async (key) => ((await test.redis.pttl(key)) === -1 ? key : '')));
     expect(kept.filter((key) => /:(run|chain|events|thread|mailbox|runs):/.test(key))).toEqual([]);
   });
