@@ -105,7 +105,7 @@ export async function* followChain(
       if (watched?.run !== view.run.id) {
         watched?.watch.close();
         watched = { run: view.run.id, watch: services.events.watch(view.run.id) };
-        await watched.watch.ready;
+        await unlessAborted(watched.watch.ready, signal);
         // What happened before the subscription would go unseen.
         continue;
       }
@@ -116,6 +116,16 @@ export async function* followChain(
   } finally {
     watched?.watch.close();
   }
+}
+
+/** Waits for a subscription, but no longer than anybody wants it: it may be down for as long as Redis is. */
+function unlessAborted(ready: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const enough = () => resolve();
+    signal.addEventListener('abort', enough, { once: true });
+    if (signal.aborted) enough();
+    ready.then(resolve, reject).finally(() => signal.removeEventListener('abort', enough));
+  });
 }
 
 async function changed(watch: Watch, signal: AbortSignal, everyMs: number): Promise<void> {

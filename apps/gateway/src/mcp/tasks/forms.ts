@@ -2,6 +2,7 @@ import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import type { Question } from '@millrace/shared/contract/run';
 import { type ElicitRequestFormParams, isSpecType, type JsonSchemaType } from '@modelcontextprotocol/server';
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/server/validators/ajv';
+import { approvalForm } from './approval-form.ts';
 
 /** A question as a form that a person fills in: MCP's `elicitation/create`. */
 export interface InputRequest {
@@ -16,46 +17,22 @@ export type FormOutcome =
   | { kind: 'open' }
   | { kind: 'fault'; text: string };
 
-type Schema = ElicitRequestFormParams['requestedSchema'];
-
-const anyAnswer: Schema = {
-  type: 'object',
-  properties: { answer: { type: 'string', title: 'Answer' } },
-  required: ['answer'],
-};
-
-const mayItGoOn: Schema = {
-  type: 'object',
-  properties: { confirm: { type: 'boolean', title: 'Go on' } },
-  required: ['confirm'],
-};
-
-const whatAboutEffect: Schema = {
-  type: 'object',
-  properties: {
-    action: {
-      type: 'string',
-      title: 'What to do about the call',
-      oneOf: [
-        { const: 'repeat', title: 'Call the tool again' },
-        { const: 'skip', title: 'Do not call it; it returned what "result" says' },
-        { const: 'fail', title: 'Give the run up' },
-      ],
-    },
-    result: { type: 'string', title: 'What the tool returned, when it is not called again' },
-  },
-  required: ['action'],
-};
+export interface Form {
+  message: string;
+  /** A flat object. */
+  schema: ElicitRequestFormParams['requestedSchema'];
+  /** What comes of it, filled in. */
+  outcome: (content: JsonObject) => FormOutcome;
+}
 
 /**
  * The form of a question. An interrupt whose value has a `requestedSchema` that MCP allows (a flat object) is asked with
- * that one, and gets what was filled in; any other is asked for one text, and gets that.
+ * that one, and gets what was filled in. That of LangChain's human-in-the-loop middleware gets its decisions. Any other is asked
+ * for one text, and gets that.
  */
 export function formOf(question: Question): InputRequest {
-  return {
-    method: 'elicitation/create',
-    params: { mode: 'form', message: messageOf(question), requestedSchema: schemaOf(question) },
-  };
+  const { message, schema: requestedSchema } = makeForm(question);
+  return { method: 'elicitation/create', params: { mode: 'form', message, requestedSchema } };
 }
 
 /** @param response the client's `ElicitResult`, unchecked */
@@ -65,50 +42,98 @@ export function outcomeOfForm(question: Question, response: unknown): FormOutcom
   }
   if (response.action === 'decline') return { kind: 'declined' };
   if (response.action !== 'accept') return { kind: 'open' };
-  const content = (response.content ?? {}) as JsonObject;
-  const own = ownSchema(question);
-  if (own) {
-    const { valid, errorMessage } = new AjvJsonSchemaValidator().getValidator(own as JsonSchemaType)(content);
-    return valid ? { kind: 'answer', answer: content } : { kind: 'fault', text: `content: ${errorMessage}` };
-  }
+  return makeForm(question).outcome((response.content ?? {}) as JsonObject);
+}
+
+function makeForm(question: Question): Form {
   switch (question.kind) {
-    case 'interrupt':
-      return { kind: 'answer', answer: 'answer' in content ? (content.answer ?? null) : content };
     case 'breakpoint':
-      // A person who does not say yes has not said it.
-      return content.confirm === true ? { kind: 'answer', answer: true } : { kind: 'declined' };
+      return breakpointForm(question);
     case 'unknown_effect':
-      return effectAnswer(content);
+      return effectForm(question);
+    case 'interrupt':
+      return ownForm(question) ?? approvalForm(question.value) ?? textForm(question);
   }
 }
 
-function effectAnswer({ action, result }: JsonObject): FormOutcome {
-  if (action === 'repeat' || action === 'fail') return { kind: 'answer', answer: { action } };
-  if (action === 'skip') return { kind: 'answer', answer: { action, result: result ?? '' } };
-  return { kind: 'fault', text: 'content.action must be repeat, skip or fail' };
-}
-
-function schemaOf(question: Question): Schema {
-  const own = ownSchema(question);
-  if (own) return own;
-  if (question.kind === 'breakpoint') return mayItGoOn;
-  return question.kind === 'unknown_effect' ? whatAboutEffect : anyAnswer;
-}
-
-function ownSchema({ kind, value }: Question): Schema | undefined {
-  if (kind !== 'interrupt' || !isObject(value)) return undefined;
+function ownForm(question: Question): Form | undefined {
+  const { value } = question;
+  if (!isObject(value)) return undefined;
   const params: unknown = { mode: 'form', message: '', requestedSchema: value.requestedSchema };
-  return isSpecType.ElicitRequestFormParams(params) ? params.requestedSchema : undefined;
+  if (!isSpecType.ElicitRequestFormParams(params)) return undefined;
+  const schema = params.requestedSchema;
+  return {
+    message: said(question),
+    schema,
+    outcome: (content) => {
+      const { valid, errorMessage } = new AjvJsonSchemaValidator().getValidator(schema as JsonSchemaType)(
+        content,
+      );
+      return valid
+        ? { kind: 'answer', answer: content }
+        : { kind: 'fault', text: `content: ${errorMessage}` };
+    },
+  };
 }
 
-function messageOf({ kind, node, value }: Question): string {
-  if (kind === 'breakpoint') return `May it go on past the breakpoint at "${node}"?`;
+function textForm(question: Question): Form {
+  return {
+    message: said(question),
+    schema: {
+      type: 'object',
+      properties: { answer: { type: 'string', title: 'Answer' } },
+      required: ['answer'],
+    },
+    outcome: (content) => ({ kind: 'answer', answer: content.answer ?? content }),
+  };
+}
+
+function breakpointForm({ node }: Question): Form {
+  return {
+    message: `May it go on past the breakpoint at "${node}"?`,
+    schema: {
+      type: 'object',
+      properties: { confirm: { type: 'boolean', title: 'Go on' } },
+      required: ['confirm'],
+    },
+    // Who does not say yes has not said it.
+    outcome: ({ confirm }) => (confirm === true ? { kind: 'answer', answer: true } : { kind: 'declined' }),
+  };
+}
+
+function effectForm({ value }: Question): Form {
+  return {
+    message: `Nobody knows whether this call was made: ${JSON.stringify(value ?? null)}`,
+    schema: {
+      type: 'object',
+      properties: {
+        action: {
+          type: 'string',
+          title: 'What to do about the call',
+          oneOf: [
+            { const: 'repeat', title: 'Call the tool again' },
+            { const: 'skip', title: 'Do not call it; it returned what "result" says' },
+            { const: 'fail', title: 'Give the run up' },
+          ],
+        },
+        result: { type: 'string', title: 'What the tool returned, when it is not called again' },
+      },
+      required: ['action'],
+    },
+    outcome: ({ action, result }) => {
+      if (action === 'repeat' || action === 'fail') return { kind: 'answer', answer: { action } };
+      if (action === 'skip') return { kind: 'answer', answer: { action, result: result ?? '' } };
+      return { kind: 'fault', text: 'content.action must be repeat, skip or fail' };
+    },
+  };
+}
+
+/** What an interrupt says to a person, where its value is made as most are. */
+function said({ node, value }: Question): string {
   if (typeof value === 'string') return value;
-  if (!isObject(value)) return `"${node}" asks: ${JSON.stringify(value ?? null)}`;
-  const said = [value.message, value.question, value.description].find((one) => typeof one === 'string');
-  if (said !== undefined && kind === 'interrupt') return said;
-  const what = kind === 'unknown_effect' ? 'Nobody knows whether this call was made' : `"${node}" asks`;
-  return `${what}: ${JSON.stringify(value)}`;
+  const words = isObject(value) ? [value.message, value.question, value.description] : [];
+  const found = words.find((one) => typeof one === 'string');
+  return found ?? `"${node}" asks: ${JSON.stringify(value ?? null)}`;
 }
 
 function isObject(value: Json | undefined): value is JsonObject {
