@@ -227,26 +227,28 @@ describe('a call that is closed', () => {
     await expect(calling).rejects.toThrow();
     return run;
   };
-  it('is taken back', async () => {
+  /** Closes a call that is taken back, so that what was closed before it has had its time. */
+  const closeAnother = async () => {
     const run = await closed();
     await vi.waitFor(async () => expect(await run.isAskedToStop()).toBe(true), 10_000);
-  });
+  };
+
+  it('is taken back', closeAnother);
 
   it('is not, with a key under which it may come again', async () => {
     const run = await closed({ key: 'again' });
+    await closeAnother();
+    expect(await run.isAskedToStop()).toBe(false);
     const again = call(elsewhere, { _meta: { 'millrace/idempotency-key': 'again' } });
     await run.finish({ status: 'succeeded', answer: 'Done' });
     expect((await again)?.result).toMatchObject({ content: [{ text: 'Done' }] });
-    expect(await run.isAskedToStop()).toBe(false);
   });
 
   it('is not, when it is about to be a task', async () => {
-    const soon = await startTestGateway(test, { taskAfterMs: 60_000 });
-    const kept = here;
-    here = soon;
+    await here.close();
+    here = await startTestGateway(test, { taskAfterMs: 60_000 });
     const run = await closed({ capabilities: tasks });
-    await soon.close();
-    here = kept;
+    await closeAnother();
     expect(await run.isAskedToStop()).toBe(false);
   });
 });
