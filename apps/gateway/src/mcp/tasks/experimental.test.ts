@@ -95,6 +95,19 @@ it('gives the error of a call that failed for no reason of its own', async () =>
   });
 });
 
+it('says how a task that asks is answered', async () => {
+  const taskId = await started();
+  const question = { id: 'q1', kind: 'interrupt' as const, node: 'ask', interruptId: 'i1', value: 'Sure?' };
+  await (await worker.next()).finish({ status: 'interrupted', questions: [question] });
+  expect((await ask('tasks/get', { taskId }))?.result).toMatchObject({
+    status: 'input_required',
+    statusMessage: expect.stringContaining('respond_run'),
+  });
+  await ask('tools/call', { name: 'respond_run', arguments: { run_id: taskId, answer: 'yes' } });
+  await worker.answerNext('Done');
+  expect((await ask('tasks/result', { taskId }))?.result).toMatchObject({ content: [{ text: 'Done' }] });
+});
+
 it('cancels a task, once', async () => {
   const taskId = await started();
   expect((await ask('tasks/cancel', { taskId }))?.result).toMatchObject({ taskId, status: 'cancelled' });

@@ -95,6 +95,10 @@ export function createdTask(task: Task): CallToolResult {
 function older({ ttlMs, pollIntervalMs, ...task }: Task) {
   return {
     ...task,
+    // Without a session there is no way to ask this client's person.
+    ...(task.status === 'input_required' && {
+      statusMessage: `${task.statusMessage}; use respond_run, with this taskId as run_id`,
+    }),
     ttl: ttlMs,
     ...(pollIntervalMs !== undefined && { pollInterval: pollIntervalMs }),
   };
