@@ -7,6 +7,7 @@ process.stderr.write(`pid ${process.pid} ${process.env.GREETING}\n`);
 const server = upstreamServer(({ tool }) => {
   if (tool === 'pay') process.exit(1);
 });
-server.server.onclose = () => process.exit(0);
-process.stdin.on('end', () => process.exit(0));
+// With `STUBBORN` it leaves only when it is told to.
+if (process.env.STUBBORN) setInterval(() => undefined, 1_000);
+else process.stdin.on('end', () => process.exit(0));
 await server.connect(new StdioServerTransport());

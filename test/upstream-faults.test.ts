@@ -167,7 +167,9 @@ describe('a call whose worker is killed', () => {
 });
 
 it.each(['SIGTERM', 'SIGKILL'] as const)('leaves no child behind on %s', async (signal) => {
-  const worker = await scene.worker({ local: stdioServer }, { LOG_LEVEL: 'debug' });
+  // Nobody can end one that ignores the end of its input, when the worker had no time to.
+  const env: Record<string, string> = signal === 'SIGTERM' ? { STUBBORN: '1' } : {};
+  const worker = await scene.worker({ local: { ...stdioServer, env } }, { LOG_LEVEL: 'debug' });
   const pids = worker.log.flatMap((line) => /"line":"pid (\d+) /.exec(line)?.[1] ?? []).map(Number);
   expect(pids.length).toBeGreaterThan(0);
   await worker.end(signal);
