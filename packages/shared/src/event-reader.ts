@@ -115,6 +115,39 @@ export class EventReader {
   }
 
   /**
+   * A run's events after the given one that are there by now, without waiting.
+   *
+   * @param options.maxBytes stop once there are more than that, or one event
+   * @returns also whether there are more
+   */
+  async soFar(
+    runId: string,
+    options: { after?: { seq: number; token: number } | undefined; maxBytes: number },
+  ): Promise<{ events: RunEvent[]; more: boolean }> {
+    const { after, maxBytes } = options;
+    const events: RunEvent[] = [];
+    let last = after?.seq ?? 0;
+    if (after && last > 0 && !(await this.#stillThere(runId, after))) {
+      const [first] = await this.#page(runId, 0, 1);
+      events.push(gap(after, first?.seq ?? 1));
+      last = 0;
+    }
+    let bytes = 0;
+    let count = FIRST_PAGE;
+    for (;;) {
+      const { page, more, next } = await this.#boundedPage(runId, last, count);
+      for (const event of page) {
+        if (events.length > 0 && bytes + event.data.length > maxBytes) return { events, more: true };
+        events.push(event);
+        bytes += event.data.length;
+        last = event.seq;
+      }
+      if (!more) return { events, more: false };
+      count = next;
+    }
+  }
+
+  /**
    * Waits until a run has ended, `timeoutMs` at most.
    *
    * @returns its status then; undefined when there is no such run

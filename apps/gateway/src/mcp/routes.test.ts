@@ -181,7 +181,7 @@ describe('what is no valid request', () => {
   });
 
   it('knows no other methods', async () => {
-    expect((await send(rpc('resources/list'))).body?.error?.code).toBe(-32601);
+    expect((await send(rpc('logging/setLevel'))).body?.error?.code).toBe(-32601);
     expect((await send(rpc('toString'))).body?.error?.code).toBe(-32601);
     const answer = await modern('nothing/here');
     expect([answer.status, answer.body?.error?.code]).toEqual([404, -32601]);

@@ -1,9 +1,10 @@
-import { type AuthInfo, createMcpHandler } from '@modelcontextprotocol/server';
+import { type AuthInfo, createMcpHandler, type ServerEventBus } from '@modelcontextprotocol/server';
 import { Hono } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
 import { ArgumentCheck } from './argument-check.ts';
 import { RequestStates } from './request-state.ts';
+import { listenToResources } from './resources/listen.ts';
 import { createServer } from './server.ts';
 import { listenToTasks, tasksListen } from './tasks/listen.ts';
 import type { Caller, McpLimits } from './tool-call.ts';
@@ -34,11 +35,14 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
     states: new RequestStates(services),
     limits: { drain, waitMs, taskAfterMs, progressMs },
   };
-  const handler = createMcpHandler(({ authInfo, era }) => createServer(parts, callerOf(authInfo), era), {
-    legacy: 'stateless',
-    onerror: (error) => services.logger.debug({ err: error }, 'mcp: a request was refused'),
-    ...(maxBodyBytes !== undefined && { maxRequestBodySize: maxBodyBytes }),
-  });
+  const handlerWith = (bus?: ServerEventBus) =>
+    createMcpHandler(({ authInfo, era }) => createServer(parts, callerOf(authInfo), era), {
+      legacy: 'stateless',
+      onerror: (error) => services.logger.debug({ err: error }, 'mcp: a request was refused'),
+      ...(maxBodyBytes !== undefined && { maxRequestBodySize: maxBodyBytes }),
+      ...(bus && { bus }),
+    });
+  const handler = handlerWith();
   const app = new Hono<HttpEnv>();
   app.all('/mcp', async (c) => {
     const caller: Caller = {
@@ -47,8 +51,12 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
       logger: c.get('logger'),
       span: c.get('span'),
     };
-    const listen = await tasksListen(c.req.raw);
-    const answer = await handler.fetch(c.req.raw, { authInfo: toAuthInfo(caller) });
+    const request = c.req.raw;
+    const options = { authInfo: toAuthInfo(caller) };
+    const listen = await tasksListen(request);
+    const answer =
+      (await listenToResources(services, caller, parts.limits, request, handlerWith, options)) ??
+      (await handler.fetch(request, options));
     const response = listen ? await listenToTasks(c, services, caller, parts.limits, listen, answer) : answer;
     if (response.status === 405) response.headers.set('Allow', 'POST');
     if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');

@@ -6,6 +6,7 @@ import type { ArgumentCheck } from './argument-check.ts';
 import { callGraph, taskForbidden } from './call-graph.ts';
 import { guarded } from './guarded.ts';
 import { handles, handleTools } from './handle-tools.ts';
+import { resourceCacheHints, resourceCapabilities, serveResources } from './resources/serve.ts';
 import { refusalResult } from './run-result.ts';
 import { serveExperimentalTasks, taskCapabilities } from './tasks/experimental.ts';
 import { serveTasks, takesTasks } from './tasks/extension.ts';
@@ -42,10 +43,14 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
     {
       capabilities: {
         tools: {},
+        resources: resourceCapabilities(era),
         ...(isModern ? { extensions: { [TASKS]: {} } } : { tasks: taskCapabilities }),
       },
       instructions,
-      cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
+      cacheHints: {
+        'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' },
+        ...resourceCacheHints,
+      },
       requestState: { verify: (state, context) => parts.states.verify(state, caller.tenant, context) },
     },
   );
@@ -74,6 +79,7 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
 
   if (isModern) serveTasks(server, services, caller);
   else serveExperimentalTasks(server, services, caller, parts.limits);
+  serveResources(server, services, caller);
   return server;
 }
 
