@@ -1,5 +1,9 @@
 import { Catalog } from '@millrace/shared/catalog';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   catalogEntry,
@@ -357,4 +361,29 @@ describe.each(generations)('$name', ({ revision, connect }) => {
     expect((await call).output).toMatchObject({ run_id: run.claim.runId, status: 'running' });
     await run.finish({ status: 'succeeded', answer: '' });
   });
+});
+
+/** As hosts do that know both transports: the new one, and where it is not there the old one. */
+async function connectEitherWay(url: URL): Promise<unknown> {
+  const connect = async (transport: Transport) => {
+    const client = new Client({ name: 'test', version: '1' });
+    await client.connect(transport);
+    await client.close();
+  };
+  try {
+    return await connect(new StreamableHTTPClientTransport(url) as Transport);
+  } catch (error) {
+    const { code } = error as { code?: number };
+    if (code !== 404 && code !== 405 && code !== 400) throw error;
+    return connect(new SSEClientTransport(url));
+  }
+}
+
+it('tells a stock client that was given the address of the old transport where to go', async () => {
+  const gateway = await startTestGateway(test);
+  gateways.push(gateway);
+  await expect(connectEitherWay(new URL('/sse', gateway.url))).rejects.toThrow(
+    'use Streamable HTTP: POST /mcp',
+  );
+  await expect(connectEitherWay(gateway.url)).resolves.toBeUndefined();
 });

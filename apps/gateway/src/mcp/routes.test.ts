@@ -151,6 +151,21 @@ describe('what is no valid request', () => {
   });
 
   it.each([
+    ['GET', '/sse'],
+    ['POST', '/sse'],
+    ['POST', '/messages'],
+    ['GET', '/mcp/sse'],
+  ])('says to the old transport, on %s %s, where to go', async (method, path) => {
+    const response = await fetch(new URL(path, gateway.url), { method });
+    expect(response.status).toBe(410);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    expect(await response.json()).toMatchObject({
+      code: 'gone',
+      detail: expect.stringContaining('POST /mcp'),
+    });
+  });
+
+  it.each([
     ['another method', 'tools/list', {}, { 'mcp-method': 'tools/call' }],
     ['no method', 'tools/list', {}, { 'mcp-method': undefined }],
     ['another tool', 'tools/call', { name: 'agent' }, { 'mcp-name': 'other' }],

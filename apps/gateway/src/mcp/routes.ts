@@ -1,3 +1,4 @@
+import { Refusal } from '@millrace/shared/contract/error';
 import { type AuthInfo, createMcpHandler, type ServerEventBus } from '@modelcontextprotocol/server';
 import { Hono } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
@@ -17,7 +18,7 @@ export interface McpOptions extends Partial<McpLimits> {
 
 /**
  * MCP's Streamable HTTP on `/mcp`, without sessions: revision 2026-07-28 and those from 2025-03-26 on. GET and
- * DELETE, which are about sessions, are answered 405.
+ * DELETE, which are about sessions, are answered 405. The HTTP+SSE transport that came before it is not served.
  *
  * Who calls, and from where, has been checked by the time a request comes here.
  *
@@ -62,6 +63,15 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
     if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');
     return response;
   });
+  // Not 404 or 405: clients take these for an invitation to try the old transport, and then show nothing but the status.
+  for (const path of ['/sse', '/messages', '/mcp/sse', '/mcp/messages']) {
+    app.all(path, () => {
+      throw new Refusal(
+        'gone',
+        "MCP's old HTTP+SSE transport (2024-11-05) is not served; use Streamable HTTP: POST /mcp",
+      );
+    });
+  }
   return app;
 }
 

@@ -11,6 +11,7 @@ import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
 import type { CapacityLimits } from '../capacity.ts';
 import type { HttpEnv } from '../http/env.ts';
+import { problem } from '../http/problem.ts';
 import { createServices, type Services } from '../services.ts';
 import { type McpOptions, mcpRoutes } from './routes.ts';
 
@@ -47,6 +48,7 @@ export async function startTestGateway(
     c.set('logger', logger);
     await next();
   });
+  app.onError((error, c) => problem(c, error));
   app.route('/', mcpRoutes(services, { drain: drain.signal, ...options }));
   const server = await new Promise<ReturnType<typeof serve>>((resolve) => {
     const started = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, () => resolve(started));

@@ -42,6 +42,8 @@ export const refusalCodes = {
   not_found: 404,
   unknown_graph: 404,
   method_not_allowed: 405,
+  /** What other servers have here; the message says where to go. */
+  gone: 410,
   /** The same `Idempotency-Key` with another body. */
   idempotency_conflict: 422,
   /** The thread is busy, and the caller asked to be refused then. */
