@@ -4,6 +4,7 @@ import {
 } from '@modelcontextprotocol/client';
 import { Client as OlderClient } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport as OlderTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { RunOutput } from '../apps/gateway/src/mcp/run-result.ts';
 
 export interface CallOptions {
@@ -24,6 +25,8 @@ export interface AnyClient {
   revision: () => string | undefined;
   toolNames: () => Promise<string[]>;
   call: (name: string, args: Record<string, unknown>, options?: CallOptions) => Promise<CallResult>;
+  /** The text of a resource. */
+  read: (uri: string) => Promise<string>;
   close: () => Promise<void>;
 }
 
@@ -42,6 +45,12 @@ function toResult(result: unknown): CallResult {
   };
 }
 
+function textOf({ contents }: { contents: object[] }): string {
+  const [only] = contents as { text: string }[];
+  if (!only || contents.length > 1) throw new Error(`there are ${contents.length} contents`);
+  return only.text;
+}
+
 /** Each request goes where {@link inTurn} sends it. */
 const nowhere = new URL('http://gateways.test/mcp');
 
@@ -53,12 +62,19 @@ const metaOf = ({ idempotencyKey, traceparent }: CallOptions) => ({
 });
 
 async function olderClient(fetch: Fetch, headers: Record<string, string>): Promise<AnyClient> {
-  const client = new OlderClient({ name: 'test', version: '1' });
   const transport = new OlderTransport(nowhere, { fetch, requestInit: { headers } });
   // The class is looser than the interface under exactOptionalPropertyTypes.
-  await client.connect(transport as Parameters<typeof client.connect>[0]);
+  const client = await olderClientOver(transport as Transport);
+  return { ...client, revision: () => transport.protocolVersion };
+}
+
+/** A client of the v1 SDK, over whatever transport. */
+export async function olderClientOver(transport: Transport): Promise<AnyClient> {
+  const client = new OlderClient({ name: 'test', version: '1' });
+  await client.connect(transport);
   return {
-    revision: () => transport.protocolVersion,
+    // Only HTTP has it.
+    revision: () => undefined,
     toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
     call: async (name, args, options = {}) =>
       toResult(
@@ -67,6 +83,7 @@ async function olderClient(fetch: Fetch, headers: Record<string, string>): Promi
           ...(options.signal && { signal: options.signal }),
         }),
       ),
+    read: async (uri) => textOf(await client.readResource({ uri })),
     close: () => client.close(),
   };
 }
@@ -76,8 +93,16 @@ async function modernClient(
   headers: Record<string, string>,
   mode: 'legacy' | 'auto' = 'auto',
 ): Promise<AnyClient> {
+  return modernClientOver(new ModernTransport(nowhere, { fetch, requestInit: { headers } }), mode);
+}
+
+/** A client of the v2 SDK, over whatever transport. */
+export async function modernClientOver(
+  transport: Parameters<ModernClient['connect']>[0],
+  mode: 'legacy' | 'auto',
+): Promise<AnyClient> {
   const client = new ModernClient({ name: 'test', version: '1' }, { versionNegotiation: { mode } });
-  await client.connect(new ModernTransport(nowhere, { fetch, requestInit: { headers } }));
+  await client.connect(transport);
   return {
     revision: () => client.getNegotiatedProtocolVersion(),
     toolNames: async () => (await client.listTools()).tools.map((one) => one.name),
@@ -91,6 +116,7 @@ async function modernClient(
           },
         ),
       ),
+    read: async (uri) => textOf(await client.readResource({ uri })),
     close: () => client.close(),
   };
 }
