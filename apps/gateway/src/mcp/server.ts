@@ -6,6 +6,7 @@ import type { ArgumentCheck } from './argument-check.ts';
 import { callGraph, taskForbidden } from './call-graph.ts';
 import { guarded } from './guarded.ts';
 import { handles, handleTools } from './handle-tools.ts';
+import { servePrompts } from './prompts.ts';
 import { resourceCacheHints, resourceCapabilities, serveResources } from './resources/serve.ts';
 import { refusalResult } from './run-result.ts';
 import { serveExperimentalTasks, taskCapabilities } from './tasks/experimental.ts';
@@ -21,8 +22,8 @@ import {
 } from './tool-call.ts';
 import { graphTools, handleToolNames } from './tools.ts';
 
-/** How long a client may keep the list of tools: it changes with releases. */
-const TOOLS_TTL_MS = 60_000;
+/** How long a client may keep the lists of tools and prompts: they change with releases. */
+const CATALOG_TTL_MS = 60_000;
 
 const instructions = [
   'Each agent is a tool. A call starts a run and waits for its answer; one that takes longer returns a run_id',
@@ -44,11 +45,13 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
       capabilities: {
         tools: {},
         resources: resourceCapabilities(era),
+        prompts: {},
         ...(isModern ? { extensions: { [TASKS]: {} } } : { tasks: taskCapabilities }),
       },
       instructions,
       cacheHints: {
-        'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' },
+        'tools/list': { ttlMs: CATALOG_TTL_MS, cacheScope: 'private' },
+        'prompts/list': { ttlMs: CATALOG_TTL_MS, cacheScope: 'private' },
         ...resourceCacheHints,
       },
       requestState: { verify: (state, context) => parts.states.verify(state, caller.tenant, context) },
@@ -80,6 +83,7 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
   if (isModern) serveTasks(server, services, caller);
   else serveExperimentalTasks(server, services, caller, parts.limits);
   serveResources(server, services, caller);
+  servePrompts(server, services, caller);
   return server;
 }
 

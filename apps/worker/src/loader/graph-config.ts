@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type TaskSupport, taskSupport } from '@millrace/shared/contract/catalog';
+import type { GraphPrompt } from '@millrace/shared/contract/prompt';
 import { z } from 'zod';
 import { type GraphFault, GraphLoadError } from './graph-fault.ts';
+import { readPrompts } from './graph-prompts.ts';
 
 /** One graph as `langgraph.json` names it. */
 export interface GraphSpec {
@@ -15,6 +17,7 @@ export interface GraphSpec {
   description?: string | undefined;
   queue?: string | undefined;
   taskSupport?: TaskSupport | undefined;
+  prompts: GraphPrompt[];
 }
 
 /** A `langgraph.json`, as far as it could be understood. */
@@ -37,6 +40,7 @@ const settled = z.object({
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'must be letters, digits, _ and -')
     .optional(),
   task_support: taskSupport.optional(),
+  prompts: z.unknown().optional(),
 });
 
 const entry = z.union([z.string().transform((path): z.infer<typeof settled> => ({ path })), settled]);
@@ -67,7 +71,7 @@ export async function readGraphConfig(configFile: string): Promise<GraphConfig> 
   const graphs: GraphSpec[] = [];
   for (const [name, value] of Object.entries(parsed.data.graphs)) {
     const spec = toSpec(name, value, folder);
-    if ('remedy' in spec) faults.push(spec);
+    if (Array.isArray(spec)) faults.push(...spec);
     else graphs.push(spec);
   }
   if (graphs.length === 0 && faults.length === 0) {
@@ -76,25 +80,31 @@ export async function readGraphConfig(configFile: string): Promise<GraphConfig> 
   return { graphs, env: await readEnv(parsed.data.env, folder, faults), faults };
 }
 
-function toSpec(name: string, value: unknown, folder: string): GraphSpec | GraphFault {
+function toSpec(name: string, value: unknown, folder: string): GraphSpec | GraphFault[] {
   if (!NAME.test(name)) {
-    return {
-      graph: name,
-      message: 'its name cannot be used',
-      remedy: 'use letters, digits, _ and -, at most 64, beginning with a letter or digit',
-    };
+    return [
+      {
+        graph: name,
+        message: 'its name cannot be used',
+        remedy: 'use letters, digits, _ and -, at most 64, beginning with a letter or digit',
+      },
+    ];
   }
   const parsed = entry.safeParse(value);
   const path = parsed.success ? PATH.exec(parsed.data.path)?.groups : undefined;
   if (!parsed.success || path?.file === undefined) {
-    return {
-      graph: name,
-      message: 'its entry cannot be understood',
-      remedy:
-        'write "./file.ts:export", or {"path": "./file.ts:export", "description": "…", "queue": "…", "task_support": "optional", "required" or "forbidden"}',
-    };
+    return [
+      {
+        graph: name,
+        message: 'its entry cannot be understood',
+        remedy:
+          'write "./file.ts:export", or {"path": "./file.ts:export", "description": "…", "queue": "…", "task_support": "optional", "required" or "forbidden"}',
+      },
+    ];
   }
   const { description, queue, task_support } = parsed.data;
+  const { prompts, faults } = readPrompts(name, parsed.data.prompts);
+  if (faults.length > 0) return faults;
   return {
     name,
     file: resolve(folder, path.file),
@@ -102,6 +112,7 @@ function toSpec(name: string, value: unknown, folder: string): GraphSpec | Graph
     description,
     queue,
     taskSupport: task_support,
+    prompts,
   };
 }
 

@@ -261,6 +261,59 @@ describe('faults', () => {
   });
 });
 
+describe('prompts', () => {
+  const withPrompts = (...prompts: object[]) => load({ talk: { path: './talk.mjs:graph', prompts } });
+
+  it('go into the catalog, a text as a message', async () => {
+    const [loaded] = await withPrompts(
+      {
+        name: 'review',
+        title: 'Review a file',
+        text: 'Review {{file}} for {{what}}.',
+        arguments: [{ name: 'file', description: 'A path', required: true }, { name: 'what' }],
+      },
+      { name: 'greet', messages: [{ role: 'assistant', content: 'Hello' }] },
+    );
+    if (!loaded) throw new Error('Nothing was loaded.');
+    expect(toCatalogEntry(loaded).prompts).toEqual([
+      {
+        name: 'review',
+        title: 'Review a file',
+        arguments: [{ name: 'file', description: 'A path', required: true }, { name: 'what' }],
+        messages: [{ role: 'user', content: 'Review {{file}} for {{what}}.' }],
+      },
+      { name: 'greet', arguments: [], messages: [{ role: 'assistant', content: 'Hello' }] },
+    ]);
+  });
+
+  it('are refused with every fault', async () => {
+    const error = await faultsOf(
+      withPrompts(
+        {
+          name: 'one',
+          text: 'Look at {{file}} and {{ line }}',
+          arguments: [{ name: 'line' }, { name: 'line' }],
+        },
+        { name: 'one', text: 'x' },
+      ),
+    );
+    expect(error.message).toContain('its prompt "one" names {{file}}, which is no argument of it; add');
+    expect(error.message).toContain('its prompt "one" has the argument "line" twice');
+    expect(error.message).toContain('its prompt "one" is there twice; rename one of them');
+  });
+
+  it.each([
+    [{ name: 'no text' }, 'name: must be letters'],
+    [{ name: 'a', text: 'x', messages: [] }, 'Unrecognized key'],
+    [{ name: 'a', text: 'x', arguments: [{ name: 'b', kind: 'number' }] }, 'Unrecognized key: "kind"'],
+    [{ name: 'a', messages: [{ role: 'system', content: 'x' }] }, 'messages[0].role'],
+  ])('are refused where they cannot be understood: %j', async (prompt, text) => {
+    const { message } = await faultsOf(withPrompts(prompt));
+    expect(message).toMatch(/its prompts\[0\]\S* cannot be understood/);
+    expect(message).toContain(text);
+  });
+});
+
 describe('env', () => {
   it('goes to the caller, from an object or a file; keys of other tools are no matter', async () => {
     await project.write('some.env', '# comment\nA=1\nB="two words"\n');

@@ -68,8 +68,7 @@ async function loadGraph(spec: GraphSpec): Promise<LoadedGraph> {
   }
   await mendTools(spec.file);
   await mendModels(spec.file);
-  const { name, description, queue, taskSupport } = spec;
-  return makeLoadedGraph({ name, description, queue, taskSupport, graph, factory, langgraph, source });
+  return makeLoadedGraph({ ...spec, graph, factory, langgraph, source });
 }
 
 async function readSource(spec: GraphSpec): Promise<string> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { GraphDescription, TaskSupport } from '@millrace/shared/contract/catalog';
 import type { JsonObject } from '@millrace/shared/contract/json';
+import type { GraphPrompt } from '@millrace/shared/contract/prompt';
 import { assistantIdOf } from './assistant-id.ts';
 import { type Binding, bindGraph, type ExecutableGraph, type GraphFactory } from './executable-graph.ts';
 import { type GraphSchemas, graphSchemas, isConversational } from './graph-schemas.ts';
@@ -13,6 +14,8 @@ export interface LoadedGraph {
   /** The queue its runs travel in. */
   readonly queue: string;
   readonly taskSupport: TaskSupport | undefined;
+  /** For people who talk to it by MCP. */
+  readonly prompts: GraphPrompt[];
   /**
    * Sixteen hex digits that change when the graph is known to have changed: a hash of the entry file's text, the drawing,
    * the nodes of sub-graphs and the schemas. A change in a module that the entry file imports, or in a package, is not
@@ -37,6 +40,7 @@ export interface GraphParts {
   description?: string | undefined;
   queue?: string | undefined;
   taskSupport?: TaskSupport | undefined;
+  prompts?: GraphPrompt[];
   /** The graph itself; for a factory, what it made of an empty config. */
   graph: ExecutableGraph;
   factory?: GraphFactory | undefined;
@@ -60,6 +64,7 @@ export async function makeLoadedGraph(parts: GraphParts): Promise<LoadedGraph> {
     description: parts.description ?? (typeof own === 'string' && own !== '' ? own : `The graph ${name}.`),
     queue: parts.queue ?? 'default',
     taskSupport: parts.taskSupport,
+    prompts: parts.prompts ?? [],
     revision: createHash('sha256')
       .update(JSON.stringify([parts.source, drawing, inside, schemas]))
       .digest('hex')
@@ -87,6 +92,7 @@ export function toCatalogEntry(loaded: LoadedGraph): GraphDescription {
     ...(loaded.taskSupport && { taskSupport: loaded.taskSupport }),
     ...loaded.schemas,
     conversational: loaded.conversational,
+    prompts: loaded.prompts,
     drawing: loaded.drawing,
   };
 }

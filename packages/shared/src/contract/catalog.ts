@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { jsonObject } from './json.ts';
+import { graphPrompt } from './prompt.ts';
 
 /** Whether a graph's runs are handed to MCP clients as tasks: where the client takes them, always, or never. */
 export const taskSupport = z.enum(['optional', 'required', 'forbidden']);
@@ -24,6 +25,8 @@ export const catalogEntry = z.object({
   conversational: z.boolean(),
   /** `optional` when absent. */
   taskSupport: taskSupport.optional(),
+  /** Absent in what earlier releases published. */
+  prompts: z.array(graphPrompt).optional(),
   /** Nodes and edges, as `Graph.toJSON()` of LangChain gives them. */
   drawing: jsonObject,
   /** Milliseconds since the epoch, by the clock of Redis; renewed for as long as a worker has the graph. */
