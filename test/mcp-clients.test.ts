@@ -111,13 +111,22 @@ describe.each(generations)('$name', ({ revision, connect }) => {
     const run = await worker.next();
     await until('running');
     await run.emit('updates', { plan: { todo: 1 } });
-    await until('plan');
+    await until('plan done');
     await run.emit('updates|research:0b7c', { search: {} });
-    await until('research / search');
+    await until('research / search done');
+    const said = { type: 'ai', id: 'm1', content: 'x', usage_metadata: { total_tokens: 12 } };
+    await run.emit('updates', { agent: { messages: [said] } });
+    await until('agent done (12 tokens so far)');
     await run.finish({ status: 'succeeded', answer: 'Done' });
     expect((await call).text).toBe('Done');
-    expect(heard).toEqual(['queued', 'running', 'plan', 'research / search']);
-    expect(steps).toEqual([1, 2, 3, 4]);
+    expect(heard).toEqual([
+      'queued',
+      'running',
+      'plan done',
+      'research / search done',
+      'agent done (12 tokens so far)',
+    ]);
+    expect(steps).toEqual([1, 2, 3, 4, 5]);
   });
 
   it('gets the questions of a run and answers them', async () => {

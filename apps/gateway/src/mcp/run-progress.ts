@@ -1,6 +1,7 @@
 import type { RunEvent } from '@millrace/shared/contract/event';
 import { metadataEvent } from '@millrace/shared/contract/event';
-import { followRun } from '../use-cases/runs.ts';
+import { followRun, messagesBefore } from '../use-cases/runs.ts';
+import { RunTokens } from './run-tokens.ts';
 import type { ToolCall } from './tool-call.ts';
 
 /** Reports a run's steps as they are taken, until the run ends or the signal aborts. Never rejects. */
@@ -8,9 +9,13 @@ export async function reportSteps(call: ToolCall, runId: string, signal: AbortSi
   const { progress, services } = call;
   if (!progress) return;
   try {
+    const counted = new RunTokens(() => messagesBefore(services, call.tenant, runId));
     for await (const event of followRun(services, runId, { signal })) {
+      const tokens = await counted.count(event);
       const text = describe(event);
-      if (text !== undefined) progress.report(text);
+      if (text === undefined) continue;
+      const said = event.name === 'metadata' ? text : `${text} done`;
+      progress.report(tokens > 0 ? `${said} (${tokens} tokens so far)` : said);
     }
   } catch (error) {
     // Progress is a courtesy; whether the run can be watched at all is found out by who waits for its end.

@@ -134,3 +134,15 @@ export async function outcomeOf(services: Services, run: RunRecord): Promise<Run
   const state = await reader.get(run.thread, checkpointId ? { checkpointId } : {});
   return { values: state?.values, questions: run.status === 'interrupted' ? (run.questions ?? []) : [] };
 }
+
+/** Ids of the messages that a run found in its thread. */
+export async function messagesBefore(
+  services: Services,
+  tenant: string,
+  runId: string,
+): Promise<Set<unknown>> {
+  const { base, thread } = await getRun(services, tenant, runId);
+  const found = base ? await services.checkpoints(tenant).get(thread, { checkpointId: base }) : undefined;
+  const messages = found?.values.messages;
+  return new Set(Array.isArray(messages) ? messages.map((one: { id?: unknown } | null) => one?.id) : []);
+}
