@@ -10,7 +10,7 @@ import { awaitAccepted, awaitRun } from './await-run.ts';
 import { cancelResult, failure, runResult } from './run-result.ts';
 import { standingOf } from './standing.ts';
 import type { ToolCall } from './tool-call.ts';
-import { type handleToolNames, jsonSchemaOf, outputSchema } from './tools.ts';
+import { type handleToolNames, jsonSchemaOf, outputSchema, unknownEffects } from './tools.ts';
 
 /** Clients give a request up after a minute unless told otherwise. */
 const LONGEST_WAIT_SECONDS = 50;
@@ -54,7 +54,7 @@ export const handleTools: Tool[] = [
       'Waits for a run that was still at work when its call returned, and gives its answer, its questions or why it failed.',
     inputSchema: jsonSchemaOf(getRunArgs),
     outputSchema,
-    annotations: { readOnlyHint: true, openWorldHint: false },
+    annotations: { title: 'Get a run', readOnlyHint: true, openWorldHint: false },
   },
   {
     name: 'respond_run',
@@ -63,7 +63,7 @@ export const handleTools: Tool[] = [
       'Answers what an interrupted run asks, and waits for what comes of it. A question counts as answered once.',
     inputSchema: jsonSchemaOf(respondRunArgs),
     outputSchema,
-    annotations: { readOnlyHint: false, idempotentHint: false, openWorldHint: true },
+    annotations: unknownEffects('Answer a run'),
   },
   {
     name: 'cancel_run',
@@ -72,7 +72,13 @@ export const handleTools: Tool[] = [
       'Stops a run, or closes the questions of one that waits for an answer. What it has done stays done.',
     inputSchema: jsonSchemaOf(cancelRunArgs),
     outputSchema,
-    annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: true, openWorldHint: false },
+    annotations: {
+      title: 'Cancel a run',
+      readOnlyHint: false,
+      destructiveHint: true,
+      idempotentHint: true,
+      openWorldHint: false,
+    },
   },
 ];
 

@@ -10,6 +10,7 @@ import {
 import type { Services } from '../services.ts';
 import { guarded } from './guarded.ts';
 import type { Caller } from './tool-call.ts';
+import { inWords } from './tools.ts';
 
 /** A graph's prompt, under the name by which clients know it. */
 interface CatalogPrompt {
@@ -89,11 +90,6 @@ function toArgument({ name, title, description, required }: GraphPrompt['argumen
     ...(description !== undefined && { description }),
     required: required ?? false,
   };
-}
-
-function inWords(name: string): string {
-  const words = name.replaceAll(/[_-]+/g, ' ').trim();
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function invalid(message: string): ProtocolError {

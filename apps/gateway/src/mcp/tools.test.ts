@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { handleTools } from './handle-tools.ts';
 import { catalogEntry } from './test-gateway.ts';
 import { graphTools, toRunInput } from './tools.ts';
 
@@ -13,6 +14,23 @@ describe('a graph as a tool', () => {
       name: 'deep_research-2',
       title: 'Deep research 2',
       description: 'Looks things up',
+    });
+  });
+
+  it('promises nothing of what an agent does; tools about runs say what they do', () => {
+    const agent = { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true };
+    const [tool] = graphTools([catalogEntry('agent')]);
+    expect(tool?.definition.annotations).toEqual({ title: 'Agent', ...agent });
+    expect(Object.fromEntries(handleTools.map((one) => [one.name, one.annotations]))).toEqual({
+      get_run: { title: 'Get a run', readOnlyHint: true, openWorldHint: false },
+      respond_run: { title: 'Answer a run', ...agent },
+      cancel_run: {
+        title: 'Cancel a run',
+        readOnlyHint: false,
+        destructiveHint: true,
+        idempotentHint: true,
+        openWorldHint: false,
+      },
     });
   });
 

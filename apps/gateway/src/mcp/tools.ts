@@ -1,6 +1,6 @@
 import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import type { Json, JsonObject } from '@millrace/shared/contract/json';
-import type { Tool } from '@modelcontextprotocol/server';
+import type { Tool, ToolAnnotations } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import { runOutput } from './run-result.ts';
 
@@ -44,18 +44,28 @@ export function toRunInput(
 }
 
 function toTool(graph: CatalogEntry): Tool {
-  const words = graph.graph.replaceAll(/[_-]+/g, ' ').trim();
+  const title = inWords(graph.graph);
   return {
     name: toolName(graph.graph),
-    title: words.charAt(0).toUpperCase() + words.slice(1),
+    title,
     description: graph.description || `Runs the graph "${graph.graph}".`,
     inputSchema: graph.conversational ? conversationSchema(graph) : plainSchema(graph),
     outputSchema,
     // Of revision 2025-11-25; later ones leave it to the server, and the SDK leaves it out.
     execution: { taskSupport: graph.taskSupport ?? 'optional' },
-    // What an agent does with its own tools is not known here, so nothing is promised.
-    annotations: { readOnlyHint: false, idempotentHint: false, openWorldHint: true },
+    annotations: unknownEffects(title),
   };
+}
+
+/** What an agent does with its own tools is not known here, so nothing is promised. 2025-03-26 has the title here. */
+export function unknownEffects(title: string): ToolAnnotations {
+  return { title, readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true };
+}
+
+/** A name as a title. */
+export function inWords(name: string): string {
+  const words = name.replaceAll(/[_-]+/g, ' ').trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** One to one, also for graphs that are called `graph_get_run`. */
