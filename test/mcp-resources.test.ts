@@ -343,7 +343,7 @@ describe('a subscription', () => {
     };
     expect(await watched()).toBe(1);
     await subscription.close();
-    await vi.waitUntil(async () => (await watched()) === 0);
+    await vi.waitUntil(async () => (await watched()) === 0, { timeout: 30_000 });
   });
 
   it('is not there in the older revisions', async () => {

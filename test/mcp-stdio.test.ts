@@ -1,18 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Catalog } from '@millrace/shared/catalog';
 import { createLogger } from '@millrace/shared/logger';
+import { mastersOf } from '@millrace/shared/redis';
 import { type TestRedis, testRedis } from '@millrace/shared/test-redis';
 import { StdioClientTransport as ModernStdio } from '@modelcontextprotocol/client/stdio';
 import { StdioClientTransport as OlderStdio } from '@modelcontextprotocol/sdk/client/stdio.js';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../apps/gateway/src/config.ts';
 import { type Gateway, startGateway } from '../apps/gateway/src/gateway.ts';
 import { catalogEntry, TestWorker } from '../apps/gateway/src/mcp/test-gateway.ts';
@@ -218,6 +220,14 @@ describe('the command', () => {
     host.send({ method: 'notifications/cancelled', params: { requestId: 1 } });
     host.send({ id: 2, method: 'ping' });
     expect(await host.next()).toMatchObject({ id: 2, result: {} });
+    // Nobody waits for the run any more, long before the call's time is over.
+    const watched = async () => {
+      const channels = `${redis.keys.prefix}:events:*`;
+      return (
+        await Promise.all(mastersOf(redis.redis).map((one) => one.pubsub('CHANNELS', channels)))
+      ).flat();
+    };
+    await vi.waitUntil(async () => (await watched()).length === 0, { timeout: 15_000 });
   });
 
   it('carries subscriptions', async () => {
@@ -248,6 +258,48 @@ describe('the command', () => {
     host.sendText('hello\n{"jsonrpc":"1.0"}\n');
     host.send({ id: 1, method: 'ping' });
     expect(await host.next()).toMatchObject({ id: 1 });
+  });
+
+  it('makes of each message the headers that its revision wants', async () => {
+    const seen: IncomingHttpHeaders[] = [];
+    const recorder = createServer(async (request, response) => {
+      seen.push(request.headers);
+      const { id } = (await json(request)) as { id: number };
+      const result = {
+        protocolVersion: '2025-06-18',
+        capabilities: {},
+        serverInfo: { name: 'x', version: '1' },
+      };
+      response
+        .setHeader('content-type', 'application/json')
+        .end(JSON.stringify({ jsonrpc: '2.0', id, result }));
+    }).listen(0, '127.0.0.1');
+    closing.push(async () => recorder.close());
+    await once(recorder, 'listening');
+    const host = raw(['--url', `http://127.0.0.1:${(recorder.address() as AddressInfo).port}`]);
+    const hello = {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'x', version: '1' },
+    };
+    const requests: [string, object][] = [
+      ['initialize', hello],
+      ['tools/list', {}],
+      ['tools/call', { name: 'zählen', _meta: envelope }],
+      ['resources/read', { uri: 'run://1', _meta: envelope }],
+    ];
+    for (const [method, params] of requests) {
+      host.send({ id: seen.length, method, params });
+      await host.next();
+    }
+    const names = ['authorization', 'mcp-protocol-version', 'mcp-method', 'mcp-name'];
+    expect(seen.map((headers) => names.map((name) => headers[name]))).toEqual([
+      [`Bearer ${key}`, undefined, undefined, undefined],
+      // What the gateway agreed to.
+      [`Bearer ${key}`, '2025-06-18', undefined, undefined],
+      [`Bearer ${key}`, '2026-07-28', 'tools/call', '=?base64?esOkaGxlbg==?='],
+      [`Bearer ${key}`, '2026-07-28', 'resources/read', 'run://1'],
+    ]);
   });
 
   it('says that something else answers there', async () => {
