@@ -294,6 +294,19 @@ describe('a subscription', () => {
     await subscription.close();
   });
 
+  it('hears that what a run asks is asked no more', async () => {
+    const client = await modernClient();
+    const run = await started(client);
+    const uri = `run://${run.claim.runId}`;
+    const { next } = ears(client);
+    await client.listen({ resourceSubscriptions: [uri] });
+    await run.finish({ ...asking, questions: [...asking.questions] });
+    await next(uri);
+    await client.callTool({ name: 'respond_run', arguments: { run_id: run.claim.runId, answer: 'yes' } });
+    await next(uri);
+    expect(await readJson(client, uri)).toMatchObject({ followed_by: expect.any(String) });
+  });
+
   it('hears of a run that begins in a thread at rest', async () => {
     const client = await modernClient();
     await (await started(client, 'Hi', 'talk')).finish({ status: 'succeeded', answer: 'x' });
