@@ -1,9 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
 import type { Clock } from './clock.ts';
-import type { Asked } from './demand.ts';
 import type { Fleet, FleetState } from './fleet.ts';
-import type { Way } from './ways.ts';
+import type { Loop } from './ways.ts';
 
 const LOOK_MS = 100;
 
@@ -14,25 +13,23 @@ export interface Sample extends FleetState {
   demand: number | undefined;
 }
 
-/**
- * Lets a way's loops scale a fleet, each in its own time, until the signal. A round that cannot be done changes nothing.
- */
+/** Lets loops scale a fleet, each in its own time, until the signal. What cannot be read is known to them as that. */
 export async function scaleBy(
-  way: Way,
-  asked: Asked,
-  fleet: Fleet,
+  loops: Loop[],
+  fleet: Pick<Fleet, 'scale' | 'state'>,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const current = () => fleet.state.wanted;
   await Promise.all(
-    way.loops(asked).map(async ({ everySeconds, decide }) => {
-      for (;;) {
-        const wanted = await decide(clock.now(), current);
+    loops.map(async ({ everySeconds, read, decide }) => {
+      while (!signal.aborted) {
+        const value = await read().catch(() => undefined);
         if (signal.aborted) return;
-        if (wanted !== current()) fleet.scale(wanted);
+        // At once, as the Kubernetes API would have it: nobody decides by a number that another has changed meanwhile.
+        const current = fleet.state.wanted;
+        const wanted = decide(clock.now(), current, value);
+        if (wanted !== current) fleet.scale(wanted);
         await clock.sleep(everySeconds, signal).catch(() => undefined);
-        if (signal.aborted) return;
       }
     }),
   );

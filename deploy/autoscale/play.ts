@@ -31,7 +31,7 @@ export function play(options: StageOptions): Promise<Outcome> {
     const seen = async () =>
       (await queryPrometheus(prometheus, 'max(millrace_queue_demand{queue="default"})'))[0];
     fleet.scale(way.least);
-    const scaling = scaleBy(way, { redis, gateway: ops, prometheus }, fleet, clock, during);
+    const scaling = scaleBy(way.loops({ redis, gateway: ops, prometheus }), fleet, clock, during);
     const watching = watch(seen, fleet, SAMPLE_SECONDS, clock, during);
     const limit = { limitMs: clock.toMs(LIMIT_SECONDS), signal };
     try {

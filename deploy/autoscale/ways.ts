@@ -16,7 +16,9 @@ import { Keda, type ScaledObjectSpec } from './keda.ts';
 /** Something that looks at the demand again and again, and says how many replicas there are to be. */
 export interface Loop {
   everySeconds: number;
-  decide: (now: number, current: () => number) => Promise<number>;
+  read: ReadDemand;
+  /** @param value the demand; undefined when it could not be read */
+  decide: (now: number, current: number, value: number | undefined) => number;
 }
 
 /** One way to scale the workers, as its files say. */
@@ -97,20 +99,12 @@ function loopsOf(scaler: Manifest, objects: Manifest[], asked: Asked): Loop[] {
   if (scaler.kind === 'ScaledObject') return kedaLoops(scaler.spec, asked);
   const { minReplicas, maxReplicas, behavior, metrics } = scaler.spec;
   const hpa = new Hpa({ minReplicas, maxReplicas, behavior });
-  const read = readExternal(scaler, objects, asked);
   const target = Number(metrics[0].external.target.averageValue);
   return [
     {
       everySeconds: SYNC_SECONDS,
-      decide: async (now, current) => {
-        const value = await orNothing(read);
-        const replicas = current();
-        return hpa.sync(
-          now,
-          replicas,
-          value === undefined ? undefined : replicasForAverage(replicas, value, target),
-        );
-      },
+      read: readExternal(scaler, objects, asked),
+      decide: (now, current, value) => hpa.sync(now, current, shared(current, value, target)),
     },
   ];
 }
@@ -134,29 +128,21 @@ function kedaLoops(
   return [
     {
       everySeconds: keda.pollingInterval,
-      decide: async (now, current) => {
-        const value = await orNothing(read);
-        return keda.poll(now, current(), value);
-      },
+      read,
+      decide: (now, current, value) => keda.poll(now, current, value),
     },
     {
       everySeconds: SYNC_SECONDS,
-      decide: async (now, current) => {
-        const found = await orNothing(read);
-        const replicas = current();
+      read,
+      decide: (now, current, value) => {
         // Without replicas the HPA is switched off, and asks nothing.
-        const value = replicas === 0 ? undefined : keda.metric(replicas, found);
-        return keda.hpa.sync(
-          now,
-          replicas,
-          value === undefined ? undefined : replicasForAverage(replicas, value, target),
-        );
+        const metric = current === 0 ? undefined : keda.metric(current, value);
+        return keda.hpa.sync(now, current, shared(current, metric, target));
       },
     },
   ];
 }
 
-/** What cannot be read is known to the autoscalers as that. */
-function orNothing(read: ReadDemand): Promise<number | undefined> {
-  return read().catch(() => undefined);
+function shared(current: number, value: number | undefined, target: number): number | undefined {
+  return value === undefined ? undefined : replicasForAverage(current, value, target);
 }

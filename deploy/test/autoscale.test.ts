@@ -50,7 +50,7 @@ it('brings workers from none by the files of keda-redis, keeps those that work, 
   const clock = new Clock(300);
   ledger.hold('echo');
   const request = { config: { configurable: { ledger: ledger.url } } };
-  const scaling = scaleBy(way, { redis: namespaced(redis), gateway: '' }, fleet, clock, over.signal);
+  const scaling = scaleBy(way.loops({ redis: namespaced(redis), gateway: '' }), fleet, clock, over.signal);
 
   const send = (count: number) =>
     Promise.all(Array.from({ length: count }, () => client.submit('echo', request)));
@@ -77,4 +77,30 @@ it('brings workers from none by the files of keda-redis, keeps those that work, 
   expect({ killed: fleet.killed, died: fleet.died }).toEqual({ killed: [], died: [] });
   over.abort();
   await scaling;
+});
+
+it('lets no loop undo what another has decided meanwhile', async () => {
+  const over = new AbortController();
+  let wanted = 0;
+  const fleet = {
+    get state() {
+      return { wanted, ready: 0, leaving: 0 };
+    },
+    scale: (to: number) => {
+      wanted = to;
+    },
+  };
+  const loop = (decide: (current: number) => number) => ({
+    everySeconds: 1000,
+    read: async () => 0,
+    decide: (_: number, current: number) => decide(current),
+  });
+  const stays = loop((current) => current);
+  const loops = [stays, loop((current) => current + 1), stays];
+  const scaling = scaleBy(loops, fleet, new Clock(1), over.signal);
+  // Each has had its first round then.
+  await pause(0);
+  over.abort();
+  await scaling;
+  expect(wanted).toBe(1);
 });
