@@ -51,6 +51,7 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
       requestId: c.get('requestId'),
       logger: c.get('logger'),
       span: c.get('span'),
+      headers: c.req.raw.headers,
     };
     const request = c.req.raw;
     const options = { authInfo: toAuthInfo(caller) };
@@ -59,6 +60,7 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
       (await listenToResources(services, caller, parts.limits, request, handlerWith, options)) ??
       (await handler.fetch(request, options));
     const response = listen ? await listenToTasks(c, services, caller, parts.limits, listen, answer) : answer;
+    if (caller.disagrees) return new Response(response.body, { status: 400, headers: response.headers });
     if (response.status === 405) response.headers.set('Allow', 'POST');
     if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');
     return response;

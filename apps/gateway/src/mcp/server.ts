@@ -6,6 +6,7 @@ import type { ArgumentCheck } from './argument-check.ts';
 import { callGraph, taskForbidden } from './call-graph.ts';
 import { guarded } from './guarded.ts';
 import { handles, handleTools } from './handle-tools.ts';
+import { checkParamHeaders } from './param-headers.ts';
 import { servePrompts } from './prompts.ts';
 import { resourceCacheHints, resourceCapabilities, serveResources } from './resources/serve.ts';
 import { refusalResult } from './run-result.ts';
@@ -76,7 +77,9 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
         ? takesTasks(capabilities) && ('taken' as const)
         : params.task !== undefined && ('asked for' as const);
       const request = { tool: params.name, task: task || ('unknown' as const), capabilities, era };
-      return withToolCall(parts, caller, request, context, (call) => callTool(call, parts.check, params));
+      return withToolCall(parts, caller, request, context, (call) =>
+        callTool(call, parts.check, params, caller),
+      );
     }),
   );
 
@@ -91,6 +94,7 @@ async function callTool(
   call: ToolCall,
   check: ArgumentCheck,
   params: CallToolRequest['params'],
+  caller: Caller,
 ): Promise<ToolResult> {
   const name = params.name;
   const args = (params.arguments ?? {}) as JsonObject;
@@ -105,6 +109,7 @@ async function callTool(
     const tool = graphs.find((one) => one.definition.name === name);
     if (tool) {
       call.span.rename(`tools/call ${name}`);
+      if (call.isModern) checkParamHeaders(tool.definition.inputSchema, args, caller);
       return await callGraph(call, check, tool, args);
     }
     // Says so when no worker has published anything yet: then any name is unknown.

@@ -25,6 +25,10 @@ export interface Caller {
   logger: Logger;
   /** Of the HTTP request. */
   span?: Span;
+  /** Of the HTTP request. */
+  headers: Headers;
+  /** Set when headers and body turned out to disagree, which has an HTTP status that the SDK leaves to its own checks. */
+  disagrees?: boolean;
 }
 
 /** What every tool works with during one call. */
