@@ -161,7 +161,10 @@ async function askFor(
   state: RequestState,
   inputRequests: Record<string, InputRequest>,
 ): Promise<ToolResult> {
-  return inputRequired({ inputRequests, requestState: await call.states.sign(state) });
+  return inputRequired({
+    inputRequests,
+    requestState: await call.states.sign({ ...state, asks: Object.keys(inputRequests) }),
+  });
 }
 
 /** @throws Refusal `not_found` when what asked is not kept any more */

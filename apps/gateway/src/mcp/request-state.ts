@@ -19,6 +19,8 @@ export interface RequestState {
   call: string;
   /** What goes on once there is an answer; absent while nothing runs. */
   chain?: string;
+  /** The keys of what was asked: no two rounds of a call look the same to its client. */
+  asks?: string[];
 }
 
 /** Signs requests' state, and takes it back from whichever gateway has signed it. */

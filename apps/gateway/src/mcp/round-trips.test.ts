@@ -69,6 +69,7 @@ it('gives what a run asks as the result of its call, and takes the answers at an
   });
   expect(partly?.result).toMatchObject({ resultType: 'input_required' });
   expect(Object.keys(partly?.result?.inputRequests as object)).toEqual(['q2']);
+  expect(partly?.result?.requestState).not.toBe(requestState);
 
   const again = call(here, {
     requestState: partly?.result?.requestState,
