@@ -1,10 +1,12 @@
 import type { Refusal } from '@millrace/shared/contract/error';
+import type { JsonObject } from '@millrace/shared/contract/json';
 import { type Question, questionKinds, type RunRecord, runStatuses } from '@millrace/shared/contract/run';
 import { toWireJson } from '@millrace/shared/wire-json';
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { Services } from '../services.ts';
 import { outcomeOf } from '../use-cases/runs.ts';
+import { contentOf } from './run-content.ts';
 import type { Standing } from './standing.ts';
 
 /** What every tool that is about a run returns as structured content. */
@@ -58,7 +60,9 @@ export async function runResult(services: Services, { run, closed }: Standing): 
       const { values } = await outcomeOf(services, run);
       if (!values) return result(output, run.answer ?? 'The run succeeded and left no values.');
       const text = toWireJson(values);
-      return result({ ...output, values: JSON.parse(text) }, run.answer ?? text);
+      const parsed = JSON.parse(text) as JsonObject;
+      const content = contentOf(parsed) ?? [{ type: 'text', text: run.answer ?? text }];
+      return { content, structuredContent: { ...output, values: parsed } };
     }
     case 'failed': {
       const { code, message } = run.error ?? { code: 'graph_error', message: 'no reason was recorded' };
