@@ -11,6 +11,7 @@ export const redisCacheDir = join(home, 'redis');
 export const faketimeCacheDir = join(home, 'faketime');
 export const haproxyCacheDir = join(home, 'haproxy');
 export const prometheusCacheDir = join(home, 'prometheus');
+export const conformanceCacheDir = join(home, 'conformance');
 export const dataDir = join(home, 'data');
 export const logDir = join(home, 'logs');
 export const redisUrlFile = join(home, 'redis-url');
