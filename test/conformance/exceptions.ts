@@ -50,7 +50,7 @@ export const exceptions: Exception[] = [
     scenario: 'input-required-result-basic-elicitation',
     check: 'sep-2322-elicitation-incomplete',
     reason:
-      'it expects the key "user_name"; keys of inputRequests are chosen by the server (basic/utilities/mrtr), and ours name one question of one run',
+      'it expects the key "user_name"; keys of inputRequests are chosen by the server (basic/patterns/mrtr), and ours name one question of one run',
   },
   {
     revision: NEWER,
@@ -80,7 +80,7 @@ export const exceptions: Exception[] = [
     revision: NEWER,
     scenario: 'input-required-result-non-tool-request',
     check: 'sep-2322-non-tool-incomplete',
-    reason: 'a server MAY ask for input on prompts/get (basic/utilities/mrtr); no prompt here needs any',
+    reason: 'a server MAY ask for input on prompts/get (basic/patterns/mrtr); no prompt here needs any',
   },
   ...['sep-2106-composition-keywords-preserved', 'sep-2106-conditional-keywords-preserved'].map((check) => ({
     revision: NEWER,
