@@ -9,7 +9,7 @@ let test: TestRedis;
 let route: TcpProxy;
 
 beforeEach(async () => {
-  test = await testRedis();
+  test = await testRedis({ oneServer: true });
   route = await TcpProxy.start(test.url);
 });
 afterEach(async () => {
