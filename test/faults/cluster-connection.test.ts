@@ -105,14 +105,33 @@ it('that finds the cluster down connects when it is up again, and says so to who
     const end = once(redis, 'end');
     redis.disconnect();
     await end;
-    const refused = once(redis, 'reconnecting');
+    const looking = once(redis, 'connect');
     const connected = redis.connect();
-    await refused;
+    await looking;
     await gone?.up();
     await connected;
     expect(redis.status).toBe('ready');
   } finally {
     for (const one of [origin, redis, asked]) one?.disconnect();
+  }
+});
+
+it('can be closed and opened again while no node is in reach', async () => {
+  const origin = connect({ url: cluster.url }, 'worker', logger) as Cluster;
+  const redis = origin.duplicate();
+  try {
+    await Promise.all([origin, redis].map(whenReady));
+    for (const node of cluster.nodes) await redis.get(await keyOf(redis, node));
+    for (const node of cluster.nodes) await node.kill();
+    while (mastersOf(redis).some(({ status }) => status !== 'reconnecting')) await sleep(10);
+    const end = once(redis, 'end');
+    redis.disconnect();
+    await end;
+    for (const node of cluster.nodes) await node.up();
+    await redis.connect();
+    expect(redis.status).toBe('ready');
+  } finally {
+    for (const one of [origin, redis]) one.disconnect();
   }
 });
 

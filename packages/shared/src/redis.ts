@@ -1,5 +1,5 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
-import { resolveWhenReady } from './cluster-connect.ts';
+import { reopenable } from './cluster-connect.ts';
 import { clusterSubscriber } from './cluster-subscriber.ts';
 import type { Logger } from './logger.ts';
 import { replaceSilentNodes, replaceWhenSilent } from './redis-silence.ts';
@@ -102,7 +102,7 @@ function open(target: RedisTarget, role: RedisRole): RedisConnection {
       cluster.status = 'end';
     });
   });
-  return resolveWhenReady(cluster);
+  return reopenable(cluster);
 }
 
 function sentinelOptions(
