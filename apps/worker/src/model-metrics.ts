@@ -1,9 +1,9 @@
-import { BaseCallbackHandler } from '@langchain/core/callbacks/base';
 import type { Serialized } from '@langchain/core/load/serializable';
 import type { LLMResult } from '@langchain/core/outputs';
 import type { Logger } from '@millrace/shared/logger';
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { isCached, modelCallOf, type TokenUsage, usageOf } from './model-call.ts';
+import { ModelHandler, type StartedCall } from './model-handler.ts';
 import type { ModelPrices } from './model-prices.ts';
 
 const CALL_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600];
@@ -87,13 +87,9 @@ class Names {
  * Counts the calls of models and tools of one attempt. One for each attempt: LangChain does not tell of a call that was
  * given up, and what is kept of it goes with the attempt.
  */
-export class ModelMeter extends BaseCallbackHandler {
+export class ModelMeter extends ModelHandler {
   readonly name = 'millrace_metrics';
-  // Otherwise LangChain calls back later, in a queue of its own, and times would be wrong.
-  override awaitHandlers = true;
   override ignoreChain = true;
-  override ignoreRetriever = true;
-  override ignoreCustomEvent = true;
   readonly #metrics: ModelMetrics;
   readonly #logger: Logger;
   readonly #models = new Map<string, { model: string; provider: string | undefined; startedAt: number }>();
@@ -105,31 +101,11 @@ export class ModelMeter extends BaseCallbackHandler {
     this.#logger = logger;
   }
 
-  override handleChatModelStart(
-    _model: Serialized,
-    _messages: unknown,
-    runId: string,
-    _parent?: string,
-    extraParams?: Record<string, unknown>,
-    _tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
+  protected override modelStarted({ runId, extraParams, metadata }: StartedCall): void {
     this.#guarded(() => {
       const { model = 'unknown', provider } = modelCallOf(extraParams, metadata);
       this.#models.set(runId, { model, provider, startedAt: performance.now() });
     });
-  }
-
-  override handleLLMStart(
-    model: Serialized,
-    prompts: string[],
-    runId: string,
-    parent?: string,
-    extraParams?: Record<string, unknown>,
-    tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
-    this.handleChatModelStart(model, prompts, runId, parent, extraParams, tags, metadata);
   }
 
   override handleLLMEnd(output: LLMResult, runId: string): void {

@@ -1,4 +1,3 @@
-import { BaseCallbackHandler } from '@langchain/core/callbacks/base';
 import type { Serialized } from '@langchain/core/load/serializable';
 import type { LLMResult } from '@langchain/core/outputs';
 import { START } from '@langchain/langgraph';
@@ -6,6 +5,7 @@ import type { TraceContext } from '@millrace/shared/contract/trace';
 import type { Logger } from '@millrace/shared/logger';
 import type { Span, SpanAttributes, Tracing } from '@millrace/shared/tracing';
 import { answerOf, isCached, modelCallOf, responseOf, usageOf } from './model-call.ts';
+import { ModelHandler, type StartedCall } from './model-handler.ts';
 import { genAiProvider, inputMessages, outputMessages, requestAttributes } from './trace-attributes.ts';
 
 /** LangGraph's mark on the one chain that is a node's execution. */
@@ -15,12 +15,8 @@ const STEP = /^graph:step:(\d+)$/;
  * Spans of what a graph does in one attempt, after OpenTelemetry's GenAI conventions: the agent's invocation, its steps,
  * and calls of models and tools. Other chains of LangChain have none; what they call belongs to the nearest that has.
  */
-export class RunTracer extends BaseCallbackHandler {
+export class RunTracer extends ModelHandler {
   readonly name = 'millrace_tracing';
-  // Otherwise LangChain calls back later, in a queue of its own, and times would be wrong.
-  override awaitHandlers = true;
-  override ignoreRetriever = true;
-  override ignoreCustomEvent = true;
   readonly #tracing: Tracing;
   readonly #logger: Logger;
   readonly #root: Span;
@@ -91,15 +87,8 @@ export class RunTracer extends BaseCallbackHandler {
     this.#end(runId, {}, failureOf(error));
   }
 
-  override handleChatModelStart(
-    _model: Serialized,
-    messages: unknown,
-    runId: string,
-    parent?: string,
-    extraParams?: Record<string, unknown>,
-    _tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
+  protected override modelStarted(call: StartedCall): void {
+    const { runId, parent, messages, extraParams, metadata } = call;
     this.#guarded(() => {
       const { model, provider } = modelCallOf(extraParams, metadata);
       this.#start(runId, parent, model === undefined ? 'chat' : `chat ${model}`, 'client', {
@@ -110,18 +99,6 @@ export class RunTracer extends BaseCallbackHandler {
         ...(this.#tracing.content && { 'gen_ai.input.messages': inputMessages(messages) }),
       });
     });
-  }
-
-  override handleLLMStart(
-    model: Serialized,
-    prompts: string[],
-    runId: string,
-    parent?: string,
-    extraParams?: Record<string, unknown>,
-    tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
-    this.handleChatModelStart(model, prompts, runId, parent, extraParams, tags, metadata);
   }
 
   override handleLLMEnd(output: LLMResult, runId: string): void {
