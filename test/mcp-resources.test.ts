@@ -96,9 +96,8 @@ describe.each([
   ['2026-07-28', modernClient],
   ['2025-11-25', olderClient],
 ])('resources in %s', (revision, connect) => {
-  it('are known by their templates, and listed nowhere', async () => {
+  it('are known by their templates', async () => {
     const client = await connect();
-    expect((await client.listResources()).resources).toEqual([]);
     const { resourceTemplates } = await client.listResourceTemplates();
     expect(resourceTemplates.map((one) => one.uriTemplate)).toEqual([
       'run://{run_id}',
@@ -108,6 +107,30 @@ describe.each([
     expect(client.getServerCapabilities()?.resources).toEqual(
       revision === '2026-07-28' ? { subscribe: true } : {},
     );
+  });
+
+  it('are listed: of each chain the newest run, the latest first, and only the tenant’s', async () => {
+    const client = await connect();
+    const modern = await modernClient();
+    const asked = await started(modern);
+    await asked.finish({ ...asking, questions: [...asking.questions] });
+    const done = await started(modern);
+    await done.finish({ status: 'succeeded', answer: '4' });
+    await started(await modernClient('globex'));
+    const listed = async () => (await client.listResources()).resources;
+    const entry = (runId: string, status: string) => ({
+      uri: `run://${runId}`,
+      name: runId,
+      title: `Agent: ${status}`,
+      mimeType: 'application/json',
+      annotations: { lastModified: expect.stringMatching(/^\d{4}-/) },
+    });
+    const [first, second] = [done.claim.runId, asked.claim.runId];
+    expect(await listed()).toEqual([entry(first, 'succeeded'), entry(second, 'interrupted')]);
+    await client.callTool({ name: 'respond_run', arguments: { run_id: second, answer: 'yes' } });
+    const answer = await worker.next();
+    expect(await listed()).toEqual([entry(first, 'succeeded'), entry(answer.claim.runId, 'running')]);
+    expect(await readJson(client, `run://${answer.claim.runId}`)).toMatchObject({ status: 'running' });
   });
 
   it('are a run, from its acceptance to its end', async () => {

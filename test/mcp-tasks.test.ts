@@ -97,6 +97,11 @@ describe('the v1 client', () => {
     const cancelled = await start();
     await untilAsked(cancelled);
     expect(await tasks.cancelTask(cancelled)).toMatchObject({ taskId: cancelled, status: 'cancelled' });
+    const listed = await tasks.listTasks();
+    expect(listed.tasks.map((one) => [one.taskId, one.status])).toEqual([
+      [cancelled, 'cancelled'],
+      [answered, 'completed'],
+    ]);
   });
 });
 

@@ -44,7 +44,7 @@ export class Lists {
       this.#main,
       ({ dead }) => dead.list(...args),
       this.#primary,
-      ({ runs }) => runs.length === 0,
+      ({ items }) => items.length === 0,
     );
   }
 

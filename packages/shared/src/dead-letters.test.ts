@@ -38,9 +38,9 @@ async function fail(thread: string, code: 'graph_changed' | 'graph_error'): Prom
 it('lists what failed for no reason of its own, and nothing else', async () => {
   const dead = await fail('a', 'graph_changed');
   await fail('b', 'graph_error');
-  const { runs, next } = await store.dead.list('t', { limit: 10 });
+  const { items: runs, next } = await store.dead.list('t', { limit: 10 });
   expect([runs.map((run) => run.id), next]).toEqual([[dead], undefined]);
-  expect((await store.dead.list('other', { limit: 10 })).runs).toEqual([]);
+  expect((await store.dead.list('other', { limit: 10 })).items).toEqual([]);
   expect(await store.dead.count()).toBe(1);
 });
 
@@ -51,7 +51,7 @@ it('gives every run once, page by page', async () => {
   let after: Parameters<typeof store.dead.list>[1]['after'];
   do {
     const page = await store.dead.list('t', { limit: 2, after });
-    listed.push(...page.runs.map((run) => run.id));
+    listed.push(...page.items.map((run) => run.id));
     after = page.next;
   } while (after);
   expect(listed).toEqual(dead.reverse());
@@ -64,6 +64,6 @@ it('forgets a run with its record, and is forgotten with the last one', async ()
   expect(left).toBeGreaterThan(0);
   expect(left).toBeLessThanOrEqual(RETENTION_MS);
   await test.redis.unlink(test.keys.run(root, dead));
-  expect((await store.dead.list('t', { limit: 10 })).runs).toEqual([]);
+  expect((await store.dead.list('t', { limit: 10 })).items).toEqual([]);
   expect(await store.dead.count()).toBe(0);
 });

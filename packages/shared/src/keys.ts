@@ -18,6 +18,7 @@ const records = {
   idempotency: ':idem:',
   tenantOpen: ':open:',
   tenantDead: ':dead:',
+  tenantChains: ':chains:',
   ended: ':ended:',
 } as const;
 
@@ -84,6 +85,11 @@ export class Keys {
   /** The runs of one tenant that failed for no reason of their own. */
   tenantDead(root: string, tenant: string): string {
     return root + records.tenantDead + tenant;
+  }
+
+  /** The chains of one tenant, by the time they began. */
+  tenantChains(root: string, tenant: string): string {
+    return root + records.tenantChains + tenant;
   }
 
   /** Prefix of everything BullMQ stores. */

@@ -112,6 +112,23 @@ describe('of a thread’s finished runs', () => {
   });
 });
 
+describe('a chain that was given as a task', () => {
+  it('is kept for its time, however many runs its thread has after it', async () => {
+    const task = await finish(await accept('x', { task: true }));
+    const asking = await finish(await accept('y', { task: true }), {
+      status: 'interrupted',
+      questions: [question],
+    });
+    const answered = await finish(await answer('y'));
+    for (let n = 0; n < 5; n++) await Promise.all([run('x'), run('y')]);
+    expect(await listed('x')).toHaveLength(3 + 1);
+    expect((await store.read.chainView('t', task))?.run).toMatchObject({ id: task, status: 'succeeded' });
+    expect((await store.read.chainView('t', asking))?.run.id).toBe(answered);
+    const root = test.keys.root(partitionOfThread('x'));
+    expect(await test.redis.pttl(test.keys.run(root, task))).toBeGreaterThan(0);
+  });
+});
+
 describe('a thread whose time is over', () => {
   const key = (thread: string) => `${test.keys.root(partitionOfThread(thread))}:expiry`;
   const expire = (thread: string) => test.redis.zadd(key(thread), 1, `t/${thread}`);

@@ -25,6 +25,7 @@ import type {
 } from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
 import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
+import { TenantList } from './tenant-list.ts';
 import { ThreadExpiry } from './thread-expiry.ts';
 import { ThreadStore } from './thread-store.ts';
 
@@ -37,7 +38,7 @@ function idempotencyId(thread: string, key: string): string {
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
  * makes their threads, `outbox` has those that are ready, `open` counts those that have not ended, `pace` knows how fast
- * they end, `dead` has those that may be run again, `effects` are what their tools did, `answers` keeps those that wait for others,
+ * they end, `dead` has those that may be run again, `chains` lists a tenant's, `effects` are what their tools did, `answers` keeps those that wait for others,
  * and `expiry` removes unused threads.
  *
  * Every method rejects with ioredis's error when Redis cannot be reached; what it was to do may then have
@@ -51,6 +52,8 @@ export class RunStore {
   readonly open: OpenRuns;
   readonly pace: QueuePace;
   readonly dead: DeadLetters;
+  /** By the microsecond of Redis's clock at which they began. */
+  readonly chains: TenantList;
   readonly effects: Effects;
   readonly answers: KeptAnswers;
   readonly expiry: ThreadExpiry;
@@ -75,6 +78,7 @@ export class RunStore {
     this.answers = new KeptAnswers(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.dead = new DeadLetters(redis, this.keys, this.#scripts, this.read);
+    this.chains = new TenantList(redis, this.keys, (root, tenant) => this.keys.tenantChains(root, tenant));
     this.#replication = options.replication;
     this.#accept = this.#replication
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit
@@ -116,6 +120,7 @@ export class RunStore {
       multitask: s.multitask,
       afterMs: s.afterMs,
       chain: s.chain,
+      task: s.task ?? false,
       rerun: s.rerun,
       answers: answered && Object.keys(answered),
       continues: isContinuation(s.request),

@@ -53,6 +53,7 @@ export async function callGraph(
     assistant: graph.graph,
     thread,
     createThread: true,
+    task: asTask !== undefined,
     input,
     streamModes: ['updates'],
     idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, body: args },

@@ -1,11 +1,12 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import type { RunRecord } from '@millrace/shared/contract/run';
-import type { DeadLetterPlace } from '@millrace/shared/dead-letters';
+import type { Place } from '@millrace/shared/tenant-list';
 import { Hono } from 'hono';
 import { z } from 'zod';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
 import { listDeadLetters, rerun } from '../use-cases/dead-letters.ts';
+import { cursorOf, placeOf } from '../wire/cursor.ts';
 import { page, readQuery } from '../wire/query.ts';
 
 const listQuery = z.object({ limit: page.limit, cursor: z.string().optional() });
@@ -16,9 +17,9 @@ export function deadLetterRoutes(services: Services): Hono<HttpEnv> {
 
   app.get('/dead-letters', async (c) => {
     const { limit, cursor } = readQuery(c, listQuery);
-    const after = cursor === undefined ? undefined : placeOf(cursor);
-    const { runs, next } = await listDeadLetters(services, c.get('tenant'), { limit, after });
-    return c.json({ dead_letters: runs.map(toWire), next_cursor: next ? cursorOf(next) : null });
+    const after = cursor === undefined ? undefined : readPlace(cursor);
+    const { items, next } = await listDeadLetters(services, c.get('tenant'), { limit, after });
+    return c.json({ dead_letters: items.map(toWire), next_cursor: next ? cursorOf(next) : null });
   });
 
   app.post('/dead-letters/:run_id/rerun', async (c) => {
@@ -46,13 +47,9 @@ function toWire(run: RunRecord): object {
   };
 }
 
-function cursorOf({ endedAt, runId }: DeadLetterPlace): string {
-  return `${endedAt}_${runId}`;
-}
-
-function placeOf(cursor: string): DeadLetterPlace {
-  const [, endedAt, runId] = /^(\d{1,15})_([0-9a-f-]{36})$/.exec(cursor) ?? [];
-  if (endedAt !== undefined && runId !== undefined) return { endedAt: Number(endedAt), runId };
+function readPlace(cursor: string): Place {
+  const place = placeOf(cursor);
+  if (place) return place;
   throw new Refusal('invalid_request', 'cursor: give next_cursor of the page before, or leave it out', {
     field: 'cursor',
   });

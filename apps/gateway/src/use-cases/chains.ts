@@ -3,6 +3,7 @@ import type { Json } from '@millrace/shared/contract/json';
 import { hasEnded, type Question } from '@millrace/shared/contract/run';
 import type { Watch } from '@millrace/shared/event-hub';
 import type { ChainView } from '@millrace/shared/run-reader';
+import type { Page, Place } from '@millrace/shared/tenant-list';
 import type { Services } from '../services.ts';
 import type { RunOrder } from './run-order.ts';
 import { cancelRun } from './runs.ts';
@@ -23,6 +24,16 @@ export async function getChain(services: Services, tenant: string, chainId: stri
   throw new Refusal('not_found', `There is no task "${chainId}"; it never was, or is not kept any more`, {
     field: 'taskId',
   });
+}
+
+/** A tenant's chains, those that began last first. */
+export function listChains(
+  services: Services,
+  tenant: string,
+  page: { limit: number; after?: Place | undefined },
+): Promise<Page<ChainView>> {
+  const { chains, read } = services.store;
+  return chains.page(tenant, page, (id) => read.chainView(tenant, id));
 }
 
 /** How the questions of a parked chain were closed without an answer. */

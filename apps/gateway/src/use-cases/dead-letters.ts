@@ -1,7 +1,8 @@
 import { Refusal } from '@millrace/shared/contract/error';
 import { hasEnded, type RunRecord } from '@millrace/shared/contract/run';
-import { type DeadLetterPlace, isDead } from '@millrace/shared/dead-letters';
+import { isDead } from '@millrace/shared/dead-letters';
 import type { Submission } from '@millrace/shared/run-moves';
+import type { Page, Place } from '@millrace/shared/tenant-list';
 import type { Span } from '@millrace/shared/tracing';
 import type { Services } from '../services.ts';
 import { workOf } from './go-on.ts';
@@ -12,8 +13,8 @@ import { accept } from './submit-run.ts';
 export function listDeadLetters(
   services: Services,
   tenant: string,
-  page: { limit: number; after?: DeadLetterPlace | undefined },
-): Promise<{ runs: RunRecord[]; next: DeadLetterPlace | undefined }> {
+  page: { limit: number; after?: Place | undefined },
+): Promise<Page<RunRecord>> {
   return services.lists.deadLetters(tenant, page);
 }
 

@@ -76,11 +76,16 @@ local function unbury(run_id, tenant)
   redis.call('ZREM', key.tenantDead(tenant), run_id)
 end
 
+local function forget_chain(chain_id, tenant)
+  redis.call('UNLINK', key.chain(chain_id))
+  redis.call('ZREM', key.tenantChains(tenant), chain_id)
+end
+
 -- Removes what is stored of a run; of its chain, too, when no later run is in it.
 local function forget_run(thread_key, run_id)
   local chain_id, tenant = unpack(redis.call('HMGET', key.run(run_id), 'chain', 'tenant'))
   if tenant then unbury(run_id, tenant) end
-  if chain_id and redis.call('HGET', key.chain(chain_id), 'newestRun') == run_id then redis.call('UNLINK', key.chain(chain_id)) end
+  if chain_id and redis.call('HGET', key.chain(chain_id), 'newestRun') == run_id then forget_chain(chain_id, tenant) end
   redis.call('UNLINK', key.run(run_id), key.events(run_id))
   redis.call('ZREM', key.threadRuns(thread_key), run_id)
   redis.call('ZREM', key.finished(thread_key), run_id)
@@ -100,10 +105,12 @@ local function keep_newest(thread_key, run_id)
   for _, id in ipairs(redis.call('ZRANGE', finished, 0, excess - 1)) do forget_run(thread_key, id) end
 end
 
--- The retention of a finished run, as its submitter's gateway has it; 0 keeps. One that waits for answers is not finished.
+-- The retention of a finished run, as its submitter's gateway has it; 0 keeps. One that waits for answers is not finished. Who
+-- holds a task was told how long that is kept, however many come after it.
 local function retain(run_id, chain_id)
   local ms, kind, thread_key = unpack(redis.call('HMGET', key.run(run_id), 'retention', 'kind', 'threadKey'))
-  if kind == 'graph' then keep_newest(thread_key, run_id) end
+  local is_task = chain_id and redis.call('HEXISTS', key.chain(chain_id), 'task') == 1
+  if kind == 'graph' and not is_task then keep_newest(thread_key, run_id) end
   ms = tonumber(ms or '0')
   if ms <= 0 then return end
   redis.call('PEXPIRE', key.run(run_id), ms)
@@ -111,12 +118,44 @@ local function retain(run_id, chain_id)
   if chain_id then redis.call('PEXPIRE', key.chain(chain_id), ms) end
 end
 
--- `ahead_ms`: how far in the future the thread is sure to be wanted.
-local function touch_thread(thread_key, ahead_ms)
+-- The list of a tenant's chains is kept at least as long as the last of its threads: `ttl` ms from now; 0 keeps. A little longer,
+-- so that it need not be told each time. `chain_id`: what is new in it.
+local function keep_chains(tenant, ttl, chain_id)
+  local chains = key.tenantChains(tenant)
+  local left = redis.call('PTTL', chains)
+  if chain_id then redis.call('ZADD', chains, int(NOW_US), chain_id) end
+  if ttl <= 0 then
+    redis.call('PERSIST', chains)
+  elseif left == -2 or (left >= 0 and left < ttl) then
+    redis.call('PEXPIRE', chains, int(ttl * 1.1))
+  end
+end
+
+-- What has expired leaves the list: some in a row, of those that are old enough. From a place by chance, since one that waits for a
+-- month would keep all that is behind it.
+local TIDIED = 16
+local function tidy_chains(tenant, retention)
+  if retention <= 0 then return end
+  local chains = key.tenantChains(tenant)
+  local old = redis.call('ZCOUNT', chains, '-inf', int(NOW_US - retention * 1000))
+  if old == 0 then return end
+  local from = math.floor(NOW_US / 8) % math.max(old - TIDIED + 1, 1)
+  for _, id in ipairs(redis.call('ZRANGE', chains, from, math.min(from + TIDIED, old) - 1)) do
+    if redis.call('EXISTS', key.chain(id)) == 0 then redis.call('ZREM', chains, id) end
+  end
+end
+
+-- `ahead_ms`: how far in the future the thread is sure to be wanted. `chain_id`: one that begins in it.
+local function touch_thread(thread_key, ahead_ms, chain_id)
   local thread = key.thread(thread_key)
   redis.call('HSET', thread, 'updatedAt', NOW_MS)
-  local ttl = tonumber(redis.call('HGET', thread, 'ttl') or '0')
-  if ttl > 0 then redis.call('ZADD', key.expiry(), 'GT', NOW_MS + ttl + (ahead_ms or 0), thread_key) end
+  local ttl, tenant = unpack(redis.call('HMGET', thread, 'ttl', 'tenant'))
+  ttl = tonumber(ttl or '0')
+  if ttl > 0 then
+    ttl = ttl + (ahead_ms or 0)
+    redis.call('ZADD', key.expiry(), 'GT', NOW_MS + ttl, thread_key)
+  end
+  if tenant then keep_chains(tenant, ttl, chain_id) end
 end
 
 -- Wakes who watches a chain by its newest run: what that run asked is not open any more. There is no event of it.
@@ -308,7 +347,8 @@ local function forget_thread(thread_key, tenant, fence_ms)
     -- Without its record a run could never leave the set.
     close_run(id, tenant)
     unbury(id, tenant)
-    redis.call('UNLINK', key.run(id), key.events(id), key.chain(id))
+    redis.call('UNLINK', key.run(id), key.events(id))
+    forget_chain(id, tenant)
   end
   redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.finished(thread_key), key.mailbox(thread_key))
   redis.call('ZREM', key.expiry(), thread_key)

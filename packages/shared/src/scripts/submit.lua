@@ -109,6 +109,7 @@ if asked then redis.call('HSET', key.run(e.run), 'asked', asked) end
 redis.call('HSET', key.chain(chain_id), 'version', e.version, 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('HSETNX', key.chain(chain_id), 'createdAt', NOW_MS)
+if e.task then redis.call('HSET', key.chain(chain_id), 'task', '1') end
 redis.call('PERSIST', key.chain(chain_id))
 -- Deletions and state edits are not held against anybody: a wave of expiring threads must not shut submits out.
 if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end
@@ -129,7 +130,9 @@ if e.idempotencyKey then
   redis.call('HSET', key.idempotency(e.idempotencyKey), 'run', e.run, 'hash', e.bodyHash)
   redis.call('PEXPIRE', key.idempotency(e.idempotencyKey), e.idempotencyTtlMs)
 end
-touch_thread(e.threadKey, e.afterMs)
+local begins = e.kind == 'graph' and chain_id == e.run
+touch_thread(e.threadKey, e.afterMs, begins and chain_id)
+if begins and NOW_US % 8 == 0 then tidy_chains(e.tenant, e.retentionMs) end
 
 if e.afterMs then
   redis.call('ZADD', key.due(), NOW_MS + e.afterMs, e.run)

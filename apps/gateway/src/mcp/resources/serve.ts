@@ -1,12 +1,16 @@
+import type { ChainView } from '@millrace/shared/run-reader';
 import {
   ProtocolError,
   ProtocolErrorCode,
+  type Resource,
   type Server,
   type ServerCapabilities,
 } from '@modelcontextprotocol/server';
 import type { Services } from '../../services.ts';
+import { chainPage } from '../chain-page.ts';
 import { guarded } from '../guarded.ts';
 import type { Caller, Era } from '../tool-call.ts';
+import { inWords } from '../tools.ts';
 import { readResource } from './read.ts';
 import { resourceTemplates } from './uri.ts';
 
@@ -14,7 +18,7 @@ import { resourceTemplates } from './uri.ts';
 const TEMPLATES_TTL_MS = 3_600_000;
 
 export const resourceCacheHints = {
-  'resources/list': { ttlMs: TEMPLATES_TTL_MS, cacheScope: 'public' },
+  'resources/list': { ttlMs: 0, cacheScope: 'private' },
   'resources/templates/list': { ttlMs: TEMPLATES_TTL_MS, cacheScope: 'public' },
 } as const;
 
@@ -25,17 +29,18 @@ export function resourceCapabilities(era: Era): ServerCapabilities['resources'] 
 
 /** Runs, their events and threads as resources. */
 export function serveResources(server: Server, services: Services, caller: Caller): void {
-  // Whose id nobody knows is not found here: there is no index of a tenant's runs, and each submit would have to keep it.
   server.setRequestHandler('resources/list', ({ params }) =>
     guarded(caller, async () => {
-      onePage(params?.cursor);
-      return { resources: [] };
+      const { views, more } = await chainPage(services, caller.tenant, params?.cursor);
+      return { resources: views.map(toResource), ...more };
     }),
   );
 
   server.setRequestHandler('resources/templates/list', ({ params }) =>
     guarded(caller, async () => {
-      onePage(params?.cursor);
+      if (params?.cursor !== undefined) {
+        throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is one page; leave "cursor" out');
+      }
       return { resourceTemplates };
     }),
   );
@@ -45,7 +50,13 @@ export function serveResources(server: Server, services: Services, caller: Calle
   );
 }
 
-function onePage(cursor: string | undefined): void {
-  if (cursor === undefined) return;
-  throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is one page; leave "cursor" out');
+/** The newest run of a chain: what it was asked, and has come to. */
+function toResource({ run }: ChainView): Resource {
+  return {
+    uri: `run://${run.id}`,
+    name: run.id,
+    title: `${inWords(run.request.graph)}: ${run.status}`,
+    mimeType: 'application/json',
+    annotations: { lastModified: new Date(run.updatedAt).toISOString() },
+  };
 }

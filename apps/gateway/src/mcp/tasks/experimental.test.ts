@@ -41,9 +41,8 @@ it('is offered by the server and told for each tool', async () => {
     clientInfo: { name: 'test', version: '1' },
   });
   expect(hello?.result?.capabilities).toMatchObject({
-    tasks: { cancel: {}, requests: { tools: { call: {} } } },
+    tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } },
   });
-  expect(hello?.result?.capabilities).not.toMatchObject({ tasks: { list: {} } });
   const listed = await ask('tools/list', {});
   const tools = listed?.result?.tools as { name: string; execution?: { taskSupport: string } }[];
   expect(tools.map((one) => [one.name, one.execution?.taskSupport])).toEqual([
@@ -141,6 +140,32 @@ it.each(['tasks/get', 'tasks/cancel', 'tasks/result'])('finds nothing by a wrong
   expect((await ask(method, { taskId }, { 'x-tenant': 'globex' }))?.error?.code).toBe(-32602);
 });
 
-it.each(['tasks/list', 'tasks/update'])('has no %s', async (method) => {
-  expect((await ask(method, {}))?.error?.code).toBe(-32601);
+it('lists all tasks, the newest first, page by page', async () => {
+  const all: string[] = [];
+  for (let n = 0; n < 45; n++) all.push(await started());
+  const run = await worker.next();
+  await run.finish({ status: 'succeeded', answer: 'Done' });
+  const listed: { taskId: string; status: string; ttl: number }[] = [];
+  const pages: number[] = [];
+  let cursor: unknown;
+  do {
+    const page = (await ask('tasks/list', cursor === undefined ? {} : { cursor }))?.result ?? {};
+    listed.push(...(page.tasks as typeof listed));
+    pages.push((page.tasks as typeof listed).length);
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  expect(pages).toEqual([20, 20, 5]);
+  expect(listed.map((one) => one.taskId)).toEqual(all.reverse());
+  expect(listed.find((one) => one.taskId === run.claim.chain)).toEqual(
+    (await ask('tasks/get', { taskId: run.claim.chain }))?.result,
+  );
+
+  expect((await ask('tasks/list', {}, { 'x-tenant': 'globex' }))?.result?.tasks).toEqual([]);
+  for (const wrong of ['x', '1_2', 7]) {
+    expect((await ask('tasks/list', { cursor: wrong }))?.error?.code).toBe(-32602);
+  }
+});
+
+it('has no tasks/update', async () => {
+  expect((await ask('tasks/update', {}))?.error?.code).toBe(-32601);
 });

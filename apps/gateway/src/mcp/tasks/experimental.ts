@@ -12,19 +12,21 @@ import { untilAny } from '../../http/patience.ts';
 import type { Services } from '../../services.ts';
 import { cancelChain, followChain, getChain, isOver } from '../../use-cases/chains.ts';
 import { waitForRun } from '../../use-cases/runs.ts';
+import { chainPage } from '../chain-page.ts';
 import { guarded } from '../guarded.ts';
 import type { Caller, McpLimits } from '../tool-call.ts';
 import { errorOf, type Task, taskOf, taskResult } from './task.ts';
 
-/**
- * Without `list`: it would have to find every task that `tasks/get` finds, and for that each submit would have to keep an index
- * of its tenant's. The revision after it has no such method.
- */
 export const taskCapabilities: NonNullable<ServerCapabilities['tasks']> = {
+  list: {},
   cancel: {},
   requests: { tools: { call: {} } },
 };
 
+const ofList = {
+  params: z.looseObject({ cursor: z.string().optional() }).optional(),
+  result: z.looseObject({}),
+};
 const ofTask = { params: z.looseObject({ taskId: z.string() }), result: z.looseObject({}) };
 
 /** Revision 2025-11-25: experimental tasks, which its clients ask for call by call. */
@@ -38,6 +40,14 @@ export function serveExperimentalTasks(
   const show = async (taskId: string) => ({ ...older(await taskOf(services, await find(taskId))) });
 
   server.setRequestHandler('tasks/get', ofTask, ({ taskId }) => guarded(caller, () => show(taskId)));
+
+  server.setRequestHandler('tasks/list', ofList, (params) =>
+    guarded(caller, async () => {
+      const { views, more } = await chainPage(services, caller.tenant, params?.cursor);
+      const tasks = await Promise.all(views.map((view) => taskOf(services, view)));
+      return { tasks: tasks.map(older), ...more };
+    }),
+  );
 
   server.setRequestHandler('tasks/cancel', ofTask, ({ taskId }, { mcpReq }) =>
     guarded(caller, async () => {

@@ -115,6 +115,30 @@ it('tells of several at once, and at once what is over', async () => {
   );
 });
 
+it('tells of tasks and resources over one stream', async () => {
+  const taskId = await start();
+  const uri = `run://${taskId}`;
+  const stream = await listening({ taskIds: [taskId], resourceSubscriptions: [uri, 'run://nothing'] });
+  expect(await stream.next()).toMatchObject({
+    params: { notifications: { taskIds: [taskId], resourceSubscriptions: [uri] }, _meta },
+  });
+  await worker.answerNext('Done');
+  const heard = { task: false, resource: false };
+  while (!heard.task || !heard.resource) {
+    const message = await stream.next();
+    if (!message?.method) throw new Error(`it ended: ${JSON.stringify(message)}`);
+    const { status, uri: about, _meta: of } = message.params ?? {};
+    expect(of).toEqual(_meta);
+    if (message.method === 'notifications/tasks' && status === 'completed') heard.task = true;
+    if (message.method === 'notifications/resources/updated' && about === uri) heard.resource = true;
+  }
+  // The task is over, the resource may change again.
+  here.drain.abort();
+  let end = await stream.next();
+  while (end?.method) end = await stream.next();
+  expect(end).toMatchObject({ id: 1, result: { resultType: 'complete', _meta } });
+});
+
 it('says goodbye when the gateway leaves', async () => {
   const stream = await listening({ taskIds: [await start()] });
   await stream.next();
