@@ -7,7 +7,7 @@ import type { RunReader } from './run-reader.ts';
 import type { Scripts } from './scripts/index.ts';
 import { type Page, type Place, TenantList } from './tenant-list.ts';
 
-/** Why runs fail through no fault of their own. The same as in `prelude.lua`. */
+/** Why runs fail through no fault of their own. The same as in `scripts/shared/dead_letters.lua`. */
 const DEAD: readonly RunError['code'][] = ['crash_budget', 'graph_changed'];
 
 /** Whether a run failed for a reason that is not its own, so that it may be run again. */
