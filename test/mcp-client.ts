@@ -15,6 +15,7 @@ export interface CallOptions {
 }
 
 export interface CallResult {
+  content: object[];
   text: string;
   isError: boolean;
   output: RunOutput;
@@ -39,6 +40,7 @@ function toResult(result: unknown): CallResult {
     structuredContent?: RunOutput;
   };
   return {
+    content,
     text: content.map((one) => one.text).join('\n'),
     isError: isError === true,
     output: structuredContent ?? ({} as RunOutput),

@@ -77,6 +77,13 @@ describe.each(generations)('$name', ({ connect }) => {
     const client = await (await system({ LANGGRAPH_CONFIG: graphs }))(connect);
     await client.toolNames();
 
+    const drawn = await client.call('draws', { message: 'A dot' });
+    expect(drawn.content).toEqual([
+      { type: 'text', text: 'Here it is:' },
+      { type: 'image', mimeType: 'image/png', data: 'iVBORw0KGgo=' },
+    ]);
+    expect(drawn.output).toMatchObject({ status: 'succeeded', answer: 'Here it is:' });
+
     const chain = await client.call('chain', { text: 'x' });
     expect(chain.output.values).toEqual({ text: 'x', log: ['a:x', 'b:x', 'c:x'] });
     expect(JSON.parse(chain.text)).toEqual(chain.output.values);

@@ -273,3 +273,18 @@ export const long = new StateGraph(State)
   })
   .addEdge(START, 'long')
   .addEdge('long', END);
+
+/** An agent that answers with an image. */
+export const draws = new StateGraph(MessagesAnnotation)
+  .addNode('draw', async () => ({
+    messages: [
+      new AIMessage({
+        content: [
+          { type: 'text', text: 'Here it is:' },
+          { type: 'image', mimeType: 'image/png', data: 'iVBORw0KGgo=' },
+        ],
+      }),
+    ],
+  }))
+  .addEdge(START, 'draw')
+  .addEdge('draw', END);

@@ -114,6 +114,8 @@ export interface Finish {
   /** The head checkpoint the outcome was read from. */
   checkpoint?: string;
   answer?: string;
+  /** The message that is the answer has more than words. */
+  media?: boolean;
   error?: RunError;
   questions?: Question[];
   /** The questions can only be answered together. */

@@ -212,6 +212,7 @@ function decodeRun(fields: Record<string, string>): unknown {
     retention: toNumber(fields.retention),
     error: parsed(fields.error),
     questions: parsed(fields.questions),
+    media: fields.media !== undefined,
     cancelRequested: fields.cancel !== undefined,
     rolledBack: fields.cancel === 'rollback' && fields.endedAt !== undefined,
   };

@@ -287,6 +287,7 @@ export class RunStore {
     const fields: string[] = [];
     if (end.checkpoint !== undefined) fields.push('checkpoint', end.checkpoint);
     if (end.answer !== undefined) fields.push('answer', end.answer);
+    if (end.media) fields.push('media', '1');
     if (end.error) fields.push('error', JSON.stringify(end.error));
     if (questions.length > 0) fields.push('questions', JSON.stringify(questions));
     const reply = (await this.#scripts.finish(

@@ -1,5 +1,6 @@
+import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import { describe, expect, it } from 'vitest';
-import { contentOf } from './run-content.ts';
+import { contentOf, lastMessageOf } from './run-content.ts';
 
 const text = { type: 'text', text: 'A drawing:' };
 const image = { type: 'image', data: 'aGk=', mimeType: 'image/png' };
@@ -24,5 +25,47 @@ describe('an answer in blocks', () => {
     ['a list of words', { answer: ['a', 'b'] }],
   ])('is none when it is %s', (_, values) => {
     expect(contentOf(values)).toBeUndefined();
+  });
+});
+
+describe('the last message', () => {
+  const saying = (...content: Json[]) => lastMessageOf({ messages: [{ content: 'Hi' }, { content }] });
+
+  it('is its words, images, sound and links, and nothing else', () => {
+    expect(
+      saying(
+        { type: 'reasoning', reasoning: 'Hm' },
+        text,
+        { ...image, id: 'lc_1' },
+        { type: 'audio', source_type: 'base64', data: 'aGk=', mime_type: 'audio/wav' },
+        { type: 'tool_call', name: 'draw', args: {}, id: '1' },
+        { type: 'image', url: 'https://images.test/a/b.png', mimeType: 'image/png' },
+        { type: 'image_url', image_url: { url: 'data:image/png;base64,aGk=' } },
+        { type: 'image_url', image_url: 'https://images.test/' },
+        'Good?',
+        resource,
+      ),
+    ).toEqual([
+      text,
+      image,
+      audio,
+      { type: 'resource_link', uri: 'https://images.test/a/b.png', name: 'b.png', mimeType: 'image/png' },
+      image,
+      { type: 'resource_link', uri: 'https://images.test/', name: 'https://images.test/' },
+      { type: 'text', text: 'Good?' },
+      resource,
+    ]);
+  });
+
+  it.each<[string, JsonObject]>([
+    ['no message', { messages: [] }],
+    ['words', { messages: [{ content: 'Hi' }] }],
+    [
+      'an image without data',
+      { messages: [{ content: [{ type: 'image' }, { type: 'image_url' }, null, 7] }] },
+    ],
+    ['no conversation', {}],
+  ])('is nothing of the kind when it is %s', (_, values) => {
+    expect(lastMessageOf(values)).toBeUndefined();
   });
 });

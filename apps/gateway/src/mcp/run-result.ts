@@ -6,7 +6,7 @@ import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { Services } from '../services.ts';
 import { outcomeOf } from '../use-cases/runs.ts';
-import { contentOf } from './run-content.ts';
+import { contentOf, lastMessageOf } from './run-content.ts';
 import type { Standing } from './standing.ts';
 
 /** What every tool that is about a run returns as structured content. */
@@ -51,19 +51,8 @@ export async function runResult(services: Services, { run, closed }: Standing): 
         value,
       }));
       return result(output, questionsText(run.id, run.questions ?? []));
-    case 'succeeded': {
-      const graph = (await services.catalog.list()).find((one) => one.graph === run.request.graph);
-      // What is no conversation may have an answer too, but its outcome is its values.
-      if (run.answer !== undefined && graph?.conversational !== false) {
-        return result({ ...output, answer: run.answer }, run.answer);
-      }
-      const { values } = await outcomeOf(services, run);
-      if (!values) return result(output, run.answer ?? 'The run succeeded and left no values.');
-      const text = toWireJson(values);
-      const parsed = JSON.parse(text) as JsonObject;
-      const content = contentOf(parsed) ?? [{ type: 'text', text: run.answer ?? text }];
-      return { content, structuredContent: { ...output, values: parsed } };
-    }
+    case 'succeeded':
+      return succeeded(services, run);
     case 'failed': {
       const { code, message } = run.error ?? { code: 'graph_error', message: 'no reason was recorded' };
       return failure(`The run failed (${code}): ${message}`, { ...output, error: { code, message } });
@@ -71,6 +60,27 @@ export async function runResult(services: Services, { run, closed }: Standing): 
     case 'cancelled':
       return closedResult(output, 'cancelled');
   }
+}
+
+async function succeeded(services: Services, run: RunRecord): Promise<CallToolResult> {
+  const output = outputOf(run);
+  const graph = (await services.catalog.list()).find((one) => one.graph === run.request.graph);
+  // What is no conversation may have an answer too, but its outcome is its values.
+  if (run.answer !== undefined && graph?.conversational !== false) {
+    const said = { ...output, answer: run.answer };
+    const content = run.media && lastMessageOf((await valuesOf(services, run)) ?? {});
+    return content ? { content, structuredContent: said } : result(said, run.answer);
+  }
+  const values = await valuesOf(services, run);
+  if (!values) return result(output, run.answer ?? 'The run succeeded and left no values.');
+  const content = contentOf(values) ?? [{ type: 'text', text: run.answer ?? JSON.stringify(values) }];
+  return { content, structuredContent: { ...output, values } };
+}
+
+/** The state a run has ended with, as clients are shown it. */
+async function valuesOf(services: Services, run: RunRecord): Promise<JsonObject | undefined> {
+  const { values } = await outcomeOf(services, run);
+  return values && (JSON.parse(toWireJson(values)) as JsonObject);
 }
 
 /** An accepted run of which no more is known just now. */

@@ -140,6 +140,8 @@ export const runRecord = z.object({
   checkpoint: z.string().optional(),
   /** The agent's answer in words, when it gave one. */
   answer: z.string().optional(),
+  /** That answer is the last message of the state, which has images or the like besides. */
+  media: z.boolean(),
   error: runError.optional(),
   questions: z.array(question).optional(),
   /** The run that goes on with this one's work. */
