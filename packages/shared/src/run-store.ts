@@ -1,7 +1,9 @@
+import { claimResult, toJob } from './claim-reply.ts';
 import type { EndEvent, NewEvent } from './contract/event.ts';
-import { RUN_RECORD_VERSION, type RunRequest, runRequest } from './contract/run.ts';
+import { RUN_RECORD_VERSION } from './contract/run.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { Effects, parseEffects } from './effects.ts';
+import { Effects } from './effects.ts';
+import { envelopeOf, IDEMPOTENCY_MS, idempotencyId } from './envelope.ts';
 import { groupBy } from './group-by.ts';
 import { KeptAnswers } from './kept-answers.ts';
 import { Keys, threadKey } from './keys.ts';
@@ -28,12 +30,6 @@ import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
 import { TenantList } from './tenant-list.ts';
 import { ThreadExpiry } from './thread-expiry.ts';
 import { ThreadStore } from './thread-store.ts';
-
-const IDEMPOTENCY_MS = 24 * 3600 * 1000;
-
-function idempotencyId(thread: string, key: string): string {
-  return `${thread}/${encodeURIComponent(key)}`;
-}
 
 /**
  * Runs and chains in Redis: every move of the state machine, each one atomic script. `read` looks at them, `threads`
@@ -99,34 +95,10 @@ export class RunStore {
    */
   async submit(s: Submission): Promise<SubmitResult> {
     const partition = partitionOfThread(s.thread);
-    const key = threadKey(s.tenant, s.thread);
-    const answered = s.rerun === undefined ? (s.request.decisions ?? s.request.answers) : undefined;
     const envelope = {
-      version: RUN_RECORD_VERSION,
+      ...envelopeOf(s, this.#retention),
       run: newRunId(partition),
       turn: newRunId(partition),
-      tenant: s.tenant,
-      thread: s.thread,
-      threadKey: key,
-      createThread: s.createThread,
-      throwaway: s.throwaway ?? false,
-      threadTtlMs: s.throwaway ? this.#retention.runsMs : this.#retention.threadsMs,
-      retentionMs: this.#retention.runsMs,
-      runsKept: this.#retention.runsKept,
-      kind: s.request.kind,
-      graph: s.request.graph,
-      assistant: s.request.assistantId,
-      queue: s.queue,
-      multitask: s.multitask,
-      afterMs: s.afterMs,
-      chain: s.chain,
-      task: s.task ?? false,
-      rerun: s.rerun,
-      answers: answered && Object.keys(answered),
-      continues: isContinuation(s.request),
-      idempotencyKey: s.idempotency && idempotencyId(key, s.idempotency.key),
-      bodyHash: s.idempotency?.bodyHash,
-      idempotencyTtlMs: IDEMPOTENCY_MS,
     };
     const reply = (await this.#accept(
       this.keys.root(partition),
@@ -172,40 +144,7 @@ export class RunStore {
       alone ? '1' : '',
       RUN_RECORD_VERSION,
     )) as [string, ...unknown[]];
-    if (reply[0] === 'ended') {
-      const [, job, token, tenant, thread, here] = reply as [string, string[], ...string[]];
-      return {
-        outcome: 'ended',
-        job: toJob(job),
-        token: Number(token),
-        tenant: tenant ?? '',
-        thread: thread ?? '',
-        here: here === '1',
-      };
-    }
-    if (reply[0] === 'look') return { outcome: 'look', tenant: String(reply[1]), thread: String(reply[2]) };
-    if (reply[0] !== 'claimed') {
-      return { outcome: reply[0] as 'over' | 'not_head' | 'leased' | 'last_try' | 'later' };
-    }
-    const [, token, attempt, chain, tenant, thread, ...known] = reply as [string, ...(string | null)[]];
-    const [base, request, usedMs, createdAt, startedAt, baseStep, target, effects] = known;
-    return {
-      outcome: 'claimed',
-      lease: { token: Number(token), nonce: by.nonce },
-      runId,
-      attempt: Number(attempt),
-      chain: chain ?? '',
-      tenant: tenant ?? '',
-      thread: thread ?? '',
-      base: base ?? undefined,
-      request: runRequest.parse(JSON.parse(request ?? '')),
-      usedMs: Number(usedMs ?? 0),
-      createdAt: Number(createdAt),
-      startedAt: Number(startedAt),
-      baseStep: baseStep == null || baseStep === '' ? undefined : Number(baseStep),
-      target: target ?? undefined,
-      effects: parseEffects(effects),
-    };
+    return claimResult(reply, runId, by.nonce);
   }
 
   /** Notes from which checkpoint the run started (`base`, kept from the first attempt) and goes on (`head`). */
@@ -395,15 +334,4 @@ export class RunStore {
     if (!root) throw new Error(`Not a run id: ${runId}`);
     return root;
   }
-}
-
-function toJob(reply: string[] | undefined): Job | undefined {
-  const [id, queue] = reply ?? [];
-  return id !== undefined && queue !== undefined ? { id, queue } : undefined;
-}
-
-/** Goes on from where the thread stands, with nothing new to say. */
-function isContinuation(request: RunRequest): boolean {
-  const { kind, input, answers, command, checkpointId, goesOn } = request;
-  return kind === 'graph' && input === null && !answers && !command && !goesOn && checkpointId === undefined;
 }
