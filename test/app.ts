@@ -27,8 +27,7 @@ export async function startApp(): Promise<TestApp> {
   const processes: AppProcess[] = [];
   const start = async (app: 'gateway' | 'worker', env: Record<string, string> = {}) => {
     const started = await startProcess(app, {
-      REDIS_URL: redis.url,
-      REDIS_PREFIX: redis.keys.prefix,
+      ...redis.env,
       LANGGRAPH_CONFIG: graphs,
       LEASE_SECONDS: '2',
       ...env,

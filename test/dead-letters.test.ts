@@ -19,8 +19,7 @@ const graphsOf = (file: string) => fileURLToPath(new URL(`graphs/${file}.json`, 
 
 async function start(app: 'gateway' | 'worker', env: Record<string, string> = {}): Promise<AppProcess> {
   const started = await startProcess(app, {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LEASE_SECONDS: '1',
     CRASH_BUDGET: '1',
     ...env,

@@ -42,8 +42,7 @@ afterEach(async () => {
 
 async function start(app: 'gateway' | 'worker', env: Record<string, string>): Promise<AppProcess> {
   const own = await startProcess(app, {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LEASE_SECONDS: '3',
     ...env,
   });

@@ -15,7 +15,7 @@ let worker: AppProcess;
 
 beforeAll(async () => {
   redis = await testRedis();
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, API_KEYS: 'the-key' };
+  const env = { ...redis.env, API_KEYS: 'the-key' };
   const graphs = join(deployDir, 'compose/check/graphs/langgraph.json');
   [gateway, worker] = await Promise.all([
     startProcess('gateway', env),

@@ -9,7 +9,7 @@ import { readSample } from './scrape.ts';
 it('is what keda-redis adds up and keda-metrics-api is told, on a real queue', async () => {
   const redis = await testRedis();
   onTestFinished(redis.close);
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix };
+  const { env } = redis;
   const gateway = await startProcess('gateway', env);
   onTestFinished(async () => void (await gateway.end('SIGTERM')));
   // Publishes the catalog, and leaves before there is work.

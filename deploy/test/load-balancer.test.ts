@@ -30,7 +30,7 @@ let stop = async () => {};
 
 beforeAll(async () => {
   redis = await testRedis();
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix };
+  const { env } = redis;
   const graphs = join(deployDir, 'compose/check/graphs/langgraph.json');
   [worker, ...gateways] = await Promise.all([
     startProcess('worker', { ...env, LANGGRAPH_CONFIG: graphs, WORKER_CONCURRENCY: '16' }),

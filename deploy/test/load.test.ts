@@ -15,7 +15,7 @@ let worker: AppProcess;
 
 beforeAll(async () => {
   redis = await testRedis();
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix, MODEL: 'demo', API_KEYS: 'the-key' };
+  const env = { ...redis.env, MODEL: 'demo', API_KEYS: 'the-key' };
   [gateway, worker] = await Promise.all([startProcess('gateway', env), startProcess('worker', env)]);
 });
 

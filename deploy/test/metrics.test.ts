@@ -38,8 +38,7 @@ beforeAll(async () => {
   writeFileSync(prices, JSON.stringify({ demo: { input: 1, output: 1 } }));
   // With what shows more metrics.
   const env = {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     MODEL: 'demo',
     METRICS_TENANTS: '1',
     MODEL_PRICES: prices,

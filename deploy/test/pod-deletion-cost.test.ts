@@ -60,8 +60,7 @@ it('tells what a real worker has at work, and changes only what has changed', as
   const redis = await testRedis();
   onTestFinished(redis.close);
   const worker = await startProcess('worker', {
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     MODEL: 'demo',
   });
   onTestFinished(async () => void (await worker.end('SIGTERM')));

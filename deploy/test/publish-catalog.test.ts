@@ -21,7 +21,7 @@ async function publish(env: Record<string, string>) {
 it('lets a gateway without any worker accept messages', async () => {
   const redis = await testRedis();
   onTestFinished(redis.close);
-  const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.keys.prefix };
+  const { env } = redis;
   const gateway = await startProcess('gateway', env);
   onTestFinished(async () => void (await gateway.end('SIGTERM')));
   const send = () =>

@@ -23,8 +23,7 @@ const graphs = fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url
 async function start(config: string = graphs, env: Record<string, string> = {}): Promise<RunningWorker> {
   const worker = await startWorker(
     workerConfig({
-      REDIS_URL: redis.url,
-      REDIS_PREFIX: redis.keys.prefix,
+      ...redis.env,
       LANGGRAPH_CONFIG: config,
       WORKER_PORT: '0',
       LEASE_SECONDS: '1',

@@ -25,8 +25,7 @@ beforeEach(async () => {
   ledger = await startLedger();
   stopSweeping = sweepUntil(client);
   const config = workerConfig({
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     LANGGRAPH_CONFIG: fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url)),
     WORKER_PORT: '0',
     LEASE_SECONDS: String(LEASE_S),

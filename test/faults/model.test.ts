@@ -30,8 +30,7 @@ async function start(
     return steps[said]?.(times.length - 1) ?? { status: 500 };
   });
   const config = workerConfig({
-    REDIS_URL: redis.url,
-    REDIS_PREFIX: redis.keys.prefix,
+    ...redis.env,
     WORKER_PORT: '0',
     WORKER_CONCURRENCY: '16',
     MODEL: 'openai:test-model',

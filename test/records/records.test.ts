@@ -28,8 +28,7 @@ let stopSweeping: (() => Promise<void>) | undefined;
 async function start(): Promise<void> {
   worker = await startWorker(
     workerConfig({
-      REDIS_URL: redis.url,
-      REDIS_PREFIX: redis.keys.prefix,
+      ...redis.env,
       LANGGRAPH_CONFIG: fileURLToPath(new URL('../graphs/langgraph.json', import.meta.url)),
       WORKER_PORT: '0',
       LEASE_SECONDS: '1',
