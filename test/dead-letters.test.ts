@@ -137,10 +137,10 @@ async function giveUp(runId: string, work: (saver: RedisSaver) => Promise<unknow
   if (claim.outcome !== 'claimed') throw new Error(claim.outcome);
   const { lease, thread } = claim;
   const prefix = redis.keys.checkpoints();
-  await raiseFence(redis.redis, { prefix, namespace: 't', threadId: thread }, lease);
+  await raiseFence(redis.checkpoints, { prefix, namespace: 't', threadId: thread }, lease);
   const head = (await client.checkpoints.head(thread))?.checkpointId ?? '';
   await client.store.begin(runId, lease, { base: head, head });
-  await work(new RedisSaver(redis.redis, { prefix }).withLease({ namespace: 't', lease, runId }));
+  await work(new RedisSaver(redis.checkpoints, { prefix }).withLease({ namespace: 't', lease, runId }));
   let again = await client.store.claim(runId, by(), { token: lease.token, head: 'looked' });
   while (again.outcome === 'leased') {
     again = await client.store.claim(runId, by(), { token: lease.token, head: 'looked' });

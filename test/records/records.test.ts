@@ -133,7 +133,7 @@ describe('what a later release has stored', () => {
   it('is answered with 503, and what is new in it beside the old is passed over', async () => {
     const gateway: TestGateway = await testGateway();
     try {
-      const { keys, redis: of } = gateway.test;
+      const { keys, redis: of, checkpoints } = gateway.test;
       const sent = await gateway.send('POST', '/threads/x/runs', {
         body: { assistant_id: 'agent', if_not_exists: 'create', input: {} },
         headers: { 'content-type': 'application/json' },
@@ -150,7 +150,7 @@ describe('what a later release has stored', () => {
       await of.hset(keys.run(root, runId), 'version', RUN_RECORD_VERSION + 1);
       const words = expect.stringContaining(`The run ${runId} was stored by a later release`);
       expect(await read(`/message/${runId}`)).toEqual([503, '1', words]);
-      await of.hset(`${keys.checkpoints()}:{default/x}`, 'v', 2);
+      await checkpoints.hset(`${keys.checkpoints()}:{default/x}`, 'v', 2);
       const stored = expect.stringContaining('stored in the format of a later version');
       expect(await read('/threads/x/state')).toEqual([503, '1', stored]);
     } finally {
