@@ -5,7 +5,7 @@ import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import { createLogger } from '@millrace/shared/logger';
 import { Doorbell } from '@millrace/shared/queue';
 import type { RedisConnection } from '@millrace/shared/redis';
-import type { Claim, Finish } from '@millrace/shared/run-moves';
+import type { Claim, Finish, Retention } from '@millrace/shared/run-moves';
 import { RunStore } from '@millrace/shared/run-store';
 import type { TestRedis } from '@millrace/shared/test-redis';
 import { Hono } from 'hono';
@@ -27,7 +27,11 @@ export interface TestGateway {
 
 export async function startTestGateway(
   test: TestRedis,
-  { limits, ...options }: Partial<McpOptions> & { limits?: CapacityLimits } = {},
+  {
+    limits,
+    retention,
+    ...options
+  }: Partial<McpOptions> & { limits?: CapacityLimits; retention?: Retention } = {},
 ): Promise<TestGateway> {
   const logger = createLogger('test', 'silent');
   const redis = test.connect();
@@ -38,6 +42,7 @@ export async function startTestGateway(
     subscriber: test.subscriber(),
     keys,
     ...(limits && { limits }),
+    ...(retention && { retention }),
     logger,
   });
   const drain = new AbortController();

@@ -120,6 +120,22 @@ describe('a call', () => {
     expect((await call('agent', 'Another')).statusMessage).toBe('Queued, 1 before it');
   });
 
+  it('is kept for the time it is said to be, however many come after it in its thread', async () => {
+    const retention = { runsMs: 3600_000, runsKept: 1, threadsMs: 3600_000 };
+    const strict = await startTestGateway(test, { taskAfterMs: 0, waitMs: 0, retention });
+    gateways.push(strict);
+    const say = async (capabilities: object) => {
+      const params = { name: 'agent', arguments: { message: 'Hi', thread_id: 'talk' } };
+      await modern(strict.url, 'tools/call', params, { capabilities });
+      return (await worker.answerNext('Hello')).claim;
+    };
+    const task = await say(tasks);
+    const plain = await say({});
+    await say({});
+    expect(await get(task.chain)).toMatchObject({ status: 'completed', ttlMs: expect.any(Number) });
+    expect((await ask('tasks/get', { taskId: plain.chain })).body?.error?.code).toBe(-32602);
+  });
+
   it('is answered at once when it is over soon', async () => {
     const patient = await startTestGateway(test, { taskAfterMs: 60_000 });
     gateways.push(patient);
