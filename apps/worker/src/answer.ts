@@ -5,7 +5,7 @@ import { toWireJson } from '@millrace/shared/wire-json';
  * What a finished run has to say, in words: the last message of a conversation, else a text named `answer` or
  * `output`, else the whole output as JSON; and whether that message has images or the like besides.
  */
-export function answerOf(values: Record<string, unknown>): Pick<Finish, 'answer' | 'media'> {
+export function finalAnswer(values: Record<string, unknown>): Pick<Finish, 'answer' | 'media'> {
   const { messages } = values;
   if (Array.isArray(messages) && messages.length > 0) {
     const content: unknown = messages.at(-1)?.content;

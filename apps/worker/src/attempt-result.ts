@@ -1,5 +1,5 @@
 import type { Finish } from '@millrace/shared/run-moves';
-import { answerOf } from './answer.ts';
+import { finalAnswer } from './answer.ts';
 import type { Attempt } from './attempt.ts';
 import { onlyTogether } from './questions.ts';
 import type { Resumption } from './resume-rule.ts';
@@ -34,7 +34,7 @@ export function withoutInvoking(resume: Resumption): AttemptResult | undefined {
       const { checkpointId, values } = resume.standing;
       return {
         result: 'end',
-        end: { status: 'succeeded', checkpoint: checkpointId, ...answerOf(values) },
+        end: { status: 'succeeded', checkpoint: checkpointId, ...finalAnswer(values) },
       };
     }
     case 'stale':

@@ -1,7 +1,7 @@
 import type { RedisSaver } from '@millrace/checkpoint-redis';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import type { Claim, Finish } from '@millrace/shared/run-moves';
-import { answerOf } from './answer.ts';
+import { finalAnswer } from './answer.ts';
 import type { Attempt } from './attempt.ts';
 import { type AttemptResult, afterError, failed, parked, withoutInvoking } from './attempt-result.ts';
 import { RunCache, withRunCache } from './cache/run-cache.ts';
@@ -212,7 +212,7 @@ async function endOf(
 ): Promise<Finish> {
   const last = history.last;
   if (last && last.tasks.length === 0) {
-    return { status: 'succeeded', checkpoint: last.checkpointId, ...answerOf(last.values) };
+    return { status: 'succeeded', checkpoint: last.checkpointId, ...finalAnswer(last.values) };
   }
   const standing = await standingOf(graph, saver, thread);
   if (!standing) return { status: 'succeeded', answer: '' };
@@ -221,7 +221,7 @@ async function endOf(
   const stopped = !pending.some((task) => task.interrupts.length > 0 || isHeldInside(task));
   const questions = await openQuestions(saver, thread, standing, stopped);
   if (questions.length > 0) return parked(questions, checkpointId);
-  return { status: 'succeeded', checkpoint: checkpointId, ...answerOf(values) };
+  return { status: 'succeeded', checkpoint: checkpointId, ...finalAnswer(values) };
 }
 
 function timeLimitMs(worker: WorkerContext, { request }: Claim): number {

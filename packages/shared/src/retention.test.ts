@@ -25,6 +25,7 @@ afterEach(() => test.close());
 
 const request: RunRequest = { kind: 'graph', graph: 'g', assistantId: 'a', input: {}, streamModes: [] };
 const question = { id: 'q', kind: 'interrupt' as const, node: 'n' };
+const asks: Finish = { status: 'interrupted', questions: [question] };
 
 async function accept(thread: string, more: Partial<Submission> = {}, by = store): Promise<string> {
   const options = { createThread: true, queue: 'default', multitask: 'enqueue' as const };
@@ -46,8 +47,8 @@ async function finish(runId: string, end: Finish = { status: 'succeeded' }): Pro
 }
 
 const run = async (thread: string) => finish(await accept(thread));
-const answer = (thread: string) =>
-  accept(thread, { request: { ...request, input: undefined, answers: { q: 'yes' } } });
+const answer = (thread: string, id = question.id) =>
+  accept(thread, { request: { ...request, input: undefined, answers: { [id]: 'yes' } } });
 const known = async (runId: string) => (await store.read.run('t', runId)) !== undefined;
 const listed = async (thread: string) =>
   (await store.read.runsOfThread('t', thread, { limit: 100, offset: 0 })).map(({ id }) => id);
@@ -84,7 +85,7 @@ describe('of a thread’s finished runs', () => {
     for (const one of waiting) await finish(one);
     expect(await listed('x')).toHaveLength(3);
 
-    const asked = await finish(await accept('y'), { status: 'interrupted', questions: [question] });
+    const asked = await finish(await accept('y'), asks);
     // Nothing of it has a time to live while it waits.
     for (const key of (await ours()).filter((one) => one.endsWith(asked))) {
       expect([key, await test.redis.pttl(key)]).toEqual([key, -1]);
@@ -114,18 +115,41 @@ describe('of a thread’s finished runs', () => {
 
 describe('a chain that was given as a task', () => {
   it('is kept for its time, however many runs its thread has after it', async () => {
-    const task = await finish(await accept('x', { task: true }));
-    const asking = await finish(await accept('y', { task: true }), {
-      status: 'interrupted',
-      questions: [question],
-    });
+    const task = await accept('x');
+    await store.chains.handOver(task);
+    await finish(task);
+    const late = await run('x');
+    await store.chains.handOver(late);
+    const asking = await finish(await accept('y'), asks);
+    await store.chains.handOver(asking);
     const answered = await finish(await answer('y'));
     for (let n = 0; n < 5; n++) await Promise.all([run('x'), run('y')]);
-    expect(await listed('x')).toHaveLength(3 + 1);
-    expect((await store.read.chainView('t', task))?.run).toMatchObject({ id: task, status: 'succeeded' });
+    expect(await listed('x')).toHaveLength(3 + 2);
+    for (const one of [task, late]) {
+      expect((await store.read.chainView('t', one))?.run).toMatchObject({ id: one, status: 'succeeded' });
+      const root = test.keys.root(partitionOfThread('x'));
+      expect(await test.redis.pttl(test.keys.run(root, one))).toBeGreaterThan(0);
+    }
     expect((await store.read.chainView('t', asking))?.run.id).toBe(answered);
-    const root = test.keys.root(partitionOfThread('x'));
-    expect(await test.redis.pttl(test.keys.run(root, task))).toBeGreaterThan(0);
+    await store.chains.handOver('nothing');
+    await store.chains.handOver(randomUUID());
+    expect(await test.scan()).not.toContainEqual(expect.stringContaining('nothing'));
+  });
+
+  it('is kept also when its answer was taken back', async () => {
+    const asking = await finish(await accept('x'), asks);
+    await store.chains.handOver(asking);
+    const answering = await claim(await answer('x'));
+    await store.begin(answering.runId, answering.lease, { base: '', head: '' });
+    const { turn } = await store.cancel(answering.runId, 'rollback');
+    await store.finish(answering.runId, answering.lease, { status: 'cancelled' });
+    await finish(turn ?? '');
+    expect((await store.read.chainView('t', asking))?.chain).toMatchObject({
+      state: 'parked',
+      newestRun: asking,
+    });
+    for (let n = 0; n < 5; n++) await run('x');
+    expect((await store.read.chainView('t', asking))?.run.id).toBe(asking);
   });
 });
 
@@ -137,7 +161,7 @@ describe('a thread whose time is over', () => {
 
   it('is removed without a trace, but for a lease that will expire', async () => {
     await run('x');
-    await finish(await accept('x'), { status: 'interrupted', questions: [question] });
+    await finish(await accept('x'), asks);
     await expire('x');
     const lease = await begin('x');
     if (!lease) throw new Error('not begun');
@@ -153,6 +177,23 @@ describe('a thread whose time is over', () => {
     expect(await store.expiry.end('t', 'x', lease)).toBe(true);
     await finish(next);
     expect(await store.read.thread('t', 'x')).toMatchObject({ status: 'idle' });
+  });
+
+  it('is removed with the chain that waits in it, however many runs that has had', async () => {
+    const asking = (id: string): Finish => ({ ...asks, questions: [{ ...question, id }] });
+    const first = await finish(await accept('x'), asking('1'));
+    await finish(await answer('x', '1'), asking('2'));
+    const root = test.keys.root(partitionOfThread('x'));
+    // As once its time is over, and another submit has seen that.
+    await test.redis.unlink(test.keys.run(root, first), test.keys.events(root, first));
+    await finish(await answer('x', '2'), asking('3'));
+    expect(await test.redis.zscore(test.keys.threadRuns(root, 't/x'), first)).toBeNull();
+    await expire('x');
+    const lease = await begin('x');
+    if (!lease) throw new Error('not begun');
+    expect(await store.expiry.end('t', 'x', lease)).toBe(true);
+    const { ended: _, ...rest } = await counts();
+    expect(rest).toEqual({ lease: 1 });
   });
 
   it('is left alone while it is in use, or was used again', async () => {

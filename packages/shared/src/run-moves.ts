@@ -31,8 +31,6 @@ export interface Submission {
   afterMs?: number;
   /** The chain whose questions `request.answers` answers; the thread's parked one when absent. */
   chain?: string;
-  /** Its chain is kept for the time it is said to be, however many runs its thread has after it. */
-  task?: boolean;
   /** A dead run whose work this one goes on with, in its chain; once, however often it is submitted. */
   rerun?: string;
   idempotency?: { key: string; bodyHash: string };

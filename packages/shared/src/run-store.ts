@@ -1,3 +1,4 @@
+import { Chains } from './chains.ts';
 import { claimResult, toJob } from './claim-reply.ts';
 import type { EndEvent, NewEvent } from './contract/event.ts';
 import { RUN_RECORD_VERSION } from './contract/run.ts';
@@ -27,7 +28,6 @@ import type {
 } from './run-moves.ts';
 import { pairs, RunReader } from './run-reader.ts';
 import { loadScripts, type Script, type Scripts } from './scripts/index.ts';
-import { TenantList } from './tenant-list.ts';
 import { ThreadExpiry } from './thread-expiry.ts';
 import { ThreadStore } from './thread-store.ts';
 
@@ -48,8 +48,7 @@ export class RunStore {
   readonly open: OpenRuns;
   readonly pace: QueuePace;
   readonly dead: DeadLetters;
-  /** By the microsecond of Redis's clock at which they began. */
-  readonly chains: TenantList;
+  readonly chains: Chains;
   readonly effects: Effects;
   readonly answers: KeptAnswers;
   readonly expiry: ThreadExpiry;
@@ -74,7 +73,7 @@ export class RunStore {
     this.answers = new KeptAnswers(this.keys, this.#scripts);
     this.expiry = new ThreadExpiry(this.keys, this.#scripts);
     this.dead = new DeadLetters(redis, this.keys, this.#scripts, this.read);
-    this.chains = new TenantList(redis, this.keys, (root, tenant) => this.keys.tenantChains(root, tenant));
+    this.chains = new Chains(redis, this.keys, this.#scripts, this.read);
     this.#replication = options.replication;
     this.#accept = this.#replication
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit

@@ -11,9 +11,12 @@ export interface Place {
 
 export interface Page<T> {
   items: T[];
-  /** What this page ended with, when there are more. */
+  /** Where the next page begins, when there may be more. */
   next: Place | undefined;
 }
+
+/** How often a page looks for more when what it found is gone. */
+const MOST_ROUNDS = 10;
 
 /** What a tenant has in all partitions, in one order: each partition has a ZSET of it. */
 export class TenantList {
@@ -28,28 +31,33 @@ export class TenantList {
   }
 
   /**
-   * @param page.after what the former page ended with
-   * @param read gives what has this id; what is gone, undefined, takes no room of the page
+   * A page of what is there. It may have less than `limit`, or nothing, and others after it: what is gone takes no room, but is
+   * not passed over without end.
+   *
+   * @param page.after `next` of the page before
+   * @param read gives what has this id; undefined when it is gone
+   * @param onGone hears of what is
    */
   async page<T>(
     tenant: string,
     page: { limit: number; after?: Place | undefined },
     read: (id: string) => Promise<T | undefined>,
+    onGone: (ids: string[]) => void | Promise<void> = () => {},
   ): Promise<Page<T>> {
-    const { limit, after } = page;
     const items: T[] = [];
-    let last = after;
-    for (;;) {
-      const places = await this.#places(tenant, last, limit + 1);
-      const found = await Promise.all(places.map((place) => read(place.id)));
-      for (const [i, place] of places.entries()) {
-        if (items.length === limit) return { items, next: last };
-        const item = found[i];
-        if (item !== undefined) items.push(item);
-        last = place;
-      }
-      if (places.length <= limit) return { items, next: undefined };
+    let last = page.after;
+    for (let round = 0; round < MOST_ROUNDS && items.length < page.limit; round++) {
+      const room = page.limit - items.length;
+      const places = await this.#places(tenant, last, room + 1);
+      const ids = places.slice(0, room).map((place) => place.id);
+      const found = await Promise.all(ids.map(read));
+      items.push(...found.filter((one) => one !== undefined));
+      const gone = ids.filter((_, i) => found[i] === undefined);
+      if (gone.length > 0) await onGone(gone);
+      if (places.length <= room) return { items, next: undefined };
+      last = places[room - 1];
     }
+    return { items, next: last };
   }
 
   /** The next so many places of all partitions. */

@@ -2,7 +2,14 @@ import type { CatalogEntry } from '@millrace/shared/contract/catalog';
 import type { JsonObject } from '@millrace/shared/contract/json';
 import { isRedisFault } from '@millrace/shared/redis-fault';
 import { inputRequired, ProtocolError } from '@modelcontextprotocol/server';
-import { cancelChain, getChain, isOver, isParked, openQuestions } from '../use-cases/chains.ts';
+import {
+  cancelChain,
+  getChain,
+  handOverChain,
+  isOver,
+  isParked,
+  openQuestions,
+} from '../use-cases/chains.ts';
 import { waitForRun } from '../use-cases/runs.ts';
 import { type AcceptedRun, submitRun } from '../use-cases/submit-run.ts';
 import type { ArgumentCheck } from './argument-check.ts';
@@ -53,7 +60,6 @@ export async function callGraph(
     assistant: graph.graph,
     thread,
     createThread: true,
-    task: asTask !== undefined,
     input,
     streamModes: ['updates'],
     idempotency: call.idempotencyKey === undefined ? undefined : { key: call.idempotencyKey, body: args },
@@ -110,7 +116,7 @@ async function handOverAsAsked(call: ToolCall, accepted: AcceptedRun): Promise<T
 /** The task of a run that was accepted: its id is not lost to a fault. */
 async function startedTask({ services, tenant }: ToolCall, { runId }: AcceptedRun): Promise<Task> {
   try {
-    return await taskOf(services, await getChain(services, tenant, runId));
+    return await taskOf(services, await handOverChain(services, tenant, runId));
   } catch (error) {
     if (!isRedisFault(error)) throw error;
     const now = new Date().toISOString();

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '@millrace/shared/contract/json';
 import { type ContentBlock, isSpecType } from '@modelcontextprotocol/server';
+import type { ToolResult } from './tool-call.ts';
 
 /**
  * What a graph that is no conversation answers in more than words: an `answer` or `output` that is a list of texts, images,
@@ -31,35 +32,58 @@ export function lastMessageOf({ messages }: JsonObject): ContentBlock[] | undefi
   return blocks.length > 0 ? blocks : undefined;
 }
 
-/** LangChain's block of a message, in its standard form or one of those that providers have, as MCP's. */
+/** A block of a message, in LangChain's standard form or one of those that providers have, as MCP's; undefined when it is none. */
 function toBlock(block: Json): ContentBlock | undefined {
   if (typeof block === 'string') return { type: 'text', text: block };
-  if (typeof block !== 'object' || block === null || Array.isArray(block)) return undefined;
-  const { type, data, mimeType = block.mime_type ?? null } = block;
+  if (!isObject(block)) return undefined;
+  const made = madeOf(block);
+  return isSpecType.ContentBlock(made) ? made : undefined;
+}
+
+function madeOf(block: JsonObject): JsonObject | undefined {
+  const { type, data, image_url: image, source } = block;
+  const mimeType = block.mimeType ?? block.mime_type;
   switch (type) {
     case 'text':
-      return typeof block.text === 'string' ? { type, text: block.text } : undefined;
+      return { type, text: block.text ?? '' };
     case 'image':
     case 'audio':
-      if (typeof data === 'string' && typeof mimeType === 'string') return { type, data, mimeType };
-      return linked(block.url, mimeType);
-    case 'image_url': {
-      const { image_url: image } = block;
-      return linked(typeof image === 'object' && image !== null && 'url' in image ? image.url : image, null);
-    }
+      if (isObject(source)) return { type, data: source.data ?? '', mimeType: source.media_type ?? '' };
+      return typeof data === 'string'
+        ? { type, data, mimeType: mimeType ?? '' }
+        : linked(block.url, mimeType);
+    case 'image_url':
+      return linked(isObject(image) ? image.url : image);
     default:
-      return isSpecType.ContentBlock(block) ? block : undefined;
+      return block;
   }
 }
 
-const DATA_URL = /^data:((image|audio)\/[^;,]+);base64,(.*)$/s;
+const DATA_URL = /^data:((image|audio)\/[^;,]+)(?:;[^;,]+)*;base64,(.*)$/s;
 
-function linked(url: Json | undefined, mimeType: Json): ContentBlock | undefined {
+function linked(url: Json | undefined, mimeType?: Json): JsonObject | undefined {
   if (typeof url !== 'string') return undefined;
-  const [, ownType, type, data] = DATA_URL.exec(url) ?? [];
-  if (ownType !== undefined && data !== undefined) {
-    return { type: type === 'audio' ? 'audio' : 'image', data, mimeType: ownType };
+  if (url.startsWith('data:')) {
+    const [, ownType, type, data] = DATA_URL.exec(url) ?? [];
+    return type && data && ownType ? { type, data, mimeType: ownType } : undefined;
   }
   const name = URL.canParse(url) ? new URL(url).pathname.split('/').at(-1) || url : url;
-  return { type: 'resource_link', uri: url, name, ...(typeof mimeType === 'string' && { mimeType }) };
+  return { type: 'resource_link', uri: url, name, ...(mimeType !== undefined && { mimeType }) };
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The revision that brought links to resources. */
+const KNOWS_LINKS = '2025-06-18';
+
+/** The result of a call for a client that may know no links: they are text then. @param revision as its request names it */
+export function withKnownContent(result: ToolResult, revision: string | null): ToolResult {
+  if (!('content' in result) || (revision !== null && revision >= KNOWS_LINKS)) return result;
+  const content = result.content as ContentBlock[];
+  return {
+    ...result,
+    content: content.map((one) => (one.type === 'resource_link' ? { type: 'text', text: one.uri } : one)),
+  };
 }

@@ -1,8 +1,9 @@
-import type { Refusal } from '@millrace/shared/contract/error';
+import { Refusal } from '@millrace/shared/contract/error';
 import type { JsonObject } from '@millrace/shared/contract/json';
 import { type Question, questionKinds, type RunRecord, runStatuses } from '@millrace/shared/contract/run';
+import { isRedisFault } from '@millrace/shared/redis-fault';
 import { toWireJson } from '@millrace/shared/wire-json';
-import type { CallToolResult } from '@modelcontextprotocol/server';
+import type { CallToolResult, ContentBlock } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { Services } from '../services.ts';
 import { outcomeOf } from '../use-cases/runs.ts';
@@ -68,13 +69,23 @@ async function succeeded(services: Services, run: RunRecord): Promise<CallToolRe
   // What is no conversation may have an answer too, but its outcome is its values.
   if (run.answer !== undefined && graph?.conversational !== false) {
     const said = { ...output, answer: run.answer };
-    const content = run.media && lastMessageOf((await valuesOf(services, run)) ?? {});
+    const content = run.media ? await messageOf(services, run) : undefined;
     return content ? { content, structuredContent: said } : result(said, run.answer);
   }
   const values = await valuesOf(services, run);
   if (!values) return result(output, run.answer ?? 'The run succeeded and left no values.');
   const content = contentOf(values) ?? [{ type: 'text', text: run.answer ?? JSON.stringify(values) }];
   return { content, structuredContent: { ...output, values } };
+}
+
+/** The message that is the answer; undefined when it cannot be read just now, and only its words are known. */
+async function messageOf(services: Services, run: RunRecord): Promise<ContentBlock[] | undefined> {
+  try {
+    return lastMessageOf((await valuesOf(services, run)) ?? {});
+  } catch (error) {
+    if (isRedisFault(error) || error instanceof Refusal) return undefined;
+    throw error;
+  }
 }
 
 /** The state a run has ended with, as clients are shown it. */

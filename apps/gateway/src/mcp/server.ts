@@ -9,6 +9,7 @@ import { handles, handleTools } from './handle-tools.ts';
 import { checkParamHeaders } from './param-headers.ts';
 import { servePrompts } from './prompts.ts';
 import { resourceCacheHints, resourceCapabilities, serveResources } from './resources/serve.ts';
+import { withKnownContent } from './run-content.ts';
 import { refusalResult } from './run-result.ts';
 import { serveExperimentalTasks, taskCapabilities } from './tasks/experimental.ts';
 import { serveTasks, takesTasks } from './tasks/extension.ts';
@@ -71,15 +72,16 @@ export function createServer(parts: ServerParts, caller: Caller, era: Era): Serv
   );
 
   server.setRequestHandler('tools/call', ({ params }, context) =>
-    guarded(caller, () => {
+    guarded(caller, async () => {
       const capabilities = server.getClientCapabilities() ?? {};
       const task = isModern
         ? takesTasks(capabilities) && ('taken' as const)
         : params.task !== undefined && ('asked for' as const);
       const request = { tool: params.name, task: task || ('unknown' as const), capabilities, era };
-      return withToolCall(parts, caller, request, context, (call) =>
+      const result = await withToolCall(parts, caller, request, context, (call) =>
         callTool(call, parts.check, params, caller),
       );
+      return withKnownContent(result, caller.headers.get('mcp-protocol-version'));
     }),
   );
 

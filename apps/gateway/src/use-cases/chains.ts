@@ -32,8 +32,16 @@ export function listChains(
   tenant: string,
   page: { limit: number; after?: Place | undefined },
 ): Promise<Page<ChainView>> {
-  const { chains, read } = services.store;
-  return chains.page(tenant, page, (id) => read.chainView(tenant, id));
+  return services.store.chains.list(tenant, page);
+}
+
+/** How a chain stands that somebody gets as a task, with the time it is kept: from now on that holds. */
+export async function handOverChain(services: Services, tenant: string, chainId: string): Promise<ChainView> {
+  const [view] = await Promise.all([
+    getChain(services, tenant, chainId),
+    services.store.chains.handOver(chainId),
+  ]);
+  return view;
 }
 
 /** How the questions of a parked chain were closed without an answer. */

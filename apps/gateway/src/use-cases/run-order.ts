@@ -23,8 +23,6 @@ export interface RunOrder {
   threadMetadata?: JsonObject;
   input?: Json | undefined;
   command?: { resume?: Json | undefined; update?: Json | undefined; goto?: Json | undefined } | undefined;
-  /** The caller may be given its chain as a task, and be told how long that is kept. */
-  task?: boolean;
   /** Answers by question id, for faces that show the ids. */
   answers?: Record<string, Json> | undefined;
   /** The chain that `answers` is for. */

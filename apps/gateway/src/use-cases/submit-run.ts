@@ -56,7 +56,6 @@ export async function submitRun(services: Services, order: RunOrder): Promise<Ac
     multitask: order.multitask ?? 'enqueue',
     ...(order.afterMs !== undefined && order.afterMs > 0 && { afterMs: order.afterMs }),
     ...(order.chain !== undefined && { chain: order.chain }),
-    ...(order.task && { task: true }),
     ...(idempotency && { idempotency }),
   };
   const result = await accept(services, submission, order);

@@ -27,6 +27,8 @@ const names = [
   'dead_letters',
   'census',
   'note_pace',
+  'hand_over',
+  'forget_expired',
 ] as const;
 type ScriptName = (typeof names)[number];
 

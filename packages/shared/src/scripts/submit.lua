@@ -109,7 +109,6 @@ if asked then redis.call('HSET', key.run(e.run), 'asked', asked) end
 redis.call('HSET', key.chain(chain_id), 'version', e.version, 'id', chain_id, 'tenant', e.tenant, 'thread', e.thread,
   'state', 'open', 'newestRun', e.run)
 redis.call('HSETNX', key.chain(chain_id), 'createdAt', NOW_MS)
-if e.task then redis.call('HSET', key.chain(chain_id), 'task', '1') end
 redis.call('PERSIST', key.chain(chain_id))
 -- Deletions and state edits are not held against anybody: a wave of expiring threads must not shut submits out.
 if e.kind == 'graph' then open_run(e.run, e.tenant, #ARGV[2]) end

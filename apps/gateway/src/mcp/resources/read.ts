@@ -64,7 +64,8 @@ function read(services: Services, tenant: string, ref: ResourceRef): Promise<Rea
 async function readRun(services: Services, tenant: string, id: string): Promise<Reading> {
   const run = await getRun(services, tenant, id);
   const { closed, followedBy } = await chainStandingOf(services, run);
-  const { structuredContent } = await runResult(services, { run, closed });
+  // Of its message the words.
+  const { structuredContent } = await runResult(services, { run: { ...run, media: false }, closed });
   const { questions, ...output } = structuredContent as Record<string, unknown>;
   const text = JSON.stringify({
     ...output,

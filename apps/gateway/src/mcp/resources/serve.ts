@@ -7,6 +7,7 @@ import {
   type ServerCapabilities,
 } from '@modelcontextprotocol/server';
 import type { Services } from '../../services.ts';
+import { closedHow } from '../../use-cases/chains.ts';
 import { chainPage } from '../chain-page.ts';
 import { guarded } from '../guarded.ts';
 import type { Caller, Era } from '../tool-call.ts';
@@ -50,12 +51,13 @@ export function serveResources(server: Server, services: Services, caller: Calle
   );
 }
 
-/** The newest run of a chain: what it was asked, and has come to. */
-function toResource({ run }: ChainView): Resource {
+/** The newest run of a chain. */
+function toResource(view: ChainView): Resource {
+  const { run } = view;
   return {
     uri: `run://${run.id}`,
     name: run.id,
-    title: `${inWords(run.request.graph)}: ${run.status}`,
+    title: `${inWords(run.request.graph)}: ${closedHow(view) ?? run.status}`,
     mimeType: 'application/json',
     annotations: { lastModified: new Date(run.updatedAt).toISOString() },
   };

@@ -6,8 +6,8 @@ local function forget_thread(thread_key, tenant, fence_ms)
     -- Without its record a run could never leave the set.
     close_run(id, tenant)
     unbury(id, tenant)
+    forget_chain(redis.call('HGET', key.run(id), 'chain') or id, tenant)
     redis.call('UNLINK', key.run(id), key.events(id))
-    forget_chain(id, tenant)
   end
   redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.finished(thread_key), key.mailbox(thread_key))
   redis.call('ZREM', key.expiry(), thread_key)
