@@ -14,6 +14,7 @@ import {
   type TestGateway,
   TestWorker,
 } from '../apps/gateway/src/mcp/test-gateway.ts';
+import { deleteThread } from '../apps/gateway/src/use-cases/threads.ts';
 
 let test: TestRedis;
 let worker: TestWorker;
@@ -341,6 +342,22 @@ describe('a subscription', () => {
     await next('thread://talk');
   });
 
+  it('hears that what a thread waits for is closed, and that it is gone', async () => {
+    const client = await modernClient();
+    const run = await started(client, 'Hi', 'talk');
+    await run.finish({ ...asking, questions: [...asking.questions] });
+    const { next } = ears(client);
+    await client.listen({ resourceSubscriptions: ['thread://talk'] });
+    await client.callTool({ name: 'cancel_run', arguments: { run_id: run.claim.runId } });
+    await next('thread://talk');
+    expect(await readJson(client, 'thread://talk')).toMatchObject({ status: 'idle' });
+    const deleted = deleteThread(gateway.services, 'acme', 'talk');
+    await next('thread://talk');
+    await (await worker.next()).finish({ status: 'succeeded' });
+    await deleted;
+    await expect(client.readResource({ uri: 'thread://talk' })).rejects.toMatchObject({ code: -32602 });
+  });
+
   it('is given for nothing that is not there, or is another tenant’s', async () => {
     const run = await started(await modernClient());
     const stranger = await modernClient('globex');
@@ -374,10 +391,10 @@ describe('a subscription', () => {
       resourceSubscriptions: [`run://${run.claim.runId}`, 'thread://talk'],
     });
     const watched = async () => {
-      const all = mastersOf(test.redis).map((one) => one.pubsub('CHANNELS', `${test.keys.prefix}:events:*`));
-      return (await Promise.all(all)).flat().length;
+      const all = mastersOf(test.redis).map((one) => one.pubsub('CHANNELS', `${test.keys.prefix}:*`));
+      return (await Promise.all(all)).flat().filter((one) => /:(events|threads):/.test(String(one))).length;
     };
-    expect(await watched()).toBe(1);
+    expect(await watched()).toBe(2);
     await subscription.close();
     await vi.waitUntil(async () => (await watched()) === 0, { timeout: 30_000 });
   });

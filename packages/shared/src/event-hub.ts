@@ -14,7 +14,7 @@ export interface Nudge {
   resubscribed: boolean;
 }
 
-/** Hears of one run's new events. */
+/** Hears of one run's new events, or of what becomes of a thread. */
 export interface Watch {
   /** Resolves once nothing that happens from then on is missed. */
   ready: Promise<void>;
@@ -49,7 +49,14 @@ export class EventHub {
   }
 
   watch(runId: string): Watch {
-    const channel = this.#keys.eventChannel(runId);
+    return this.#watch(this.#keys.eventChannel(runId));
+  }
+
+  watchThread(tenant: string, thread: string): Watch {
+    return this.#watch(this.#keys.threadChannel(tenant, thread));
+  }
+
+  #watch(channel: string): Watch {
     const state = new WatchState();
     let group = this.#watchers.get(channel);
     const first = !group;
@@ -67,7 +74,7 @@ export class EventHub {
     };
   }
 
-  /** How many runs are watched. */
+  /** How many runs and threads are watched. */
   get size(): number {
     return this.#watchers.size;
   }

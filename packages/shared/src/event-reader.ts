@@ -114,6 +114,11 @@ export class EventReader {
     return this.#hub.watch(runId);
   }
 
+  /** Hears that a thread was used, that a run of it has ended or what it asked was closed, or that it is gone. */
+  watchThread(tenant: string, thread: string): Watch {
+    return this.#hub.watchThread(tenant, thread);
+  }
+
   /**
    * A run's events after the given one that are there by now, without waiting.
    *

@@ -136,6 +136,11 @@ export class Keys {
     return `${this.prefix}:events:${runId}`;
   }
 
+  /** Pub/sub channel on which it is called out that a thread was used, has come to rest, or is gone. */
+  threadChannel(tenant: string, threadId: string): string {
+    return `${this.prefix}:threads:${threadKey(tenant, threadId)}`;
+  }
+
   /** Pub/sub channel on which workers hear of runs to be stopped. */
   cancelChannel(): string {
     return `${this.prefix}:cancel`;

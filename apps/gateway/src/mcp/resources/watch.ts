@@ -7,8 +7,6 @@ import { parseResourceUri, type ResourceRef } from './uri.ts';
 
 /** A nudge can be lost only with the subscription, which is noticed; this is for what we have not thought of. */
 const LOOK_AGAIN_MS = 15_000;
-/** Nobody tells of a run that is accepted in a thread. */
-const LOOK_AT_THREAD_MS = 5_000;
 const AFTER_FAULT_MS = 1_000;
 
 /** Hears when a resource changes, over the gateway's one subscription. */
@@ -21,7 +19,7 @@ export interface ResourceWatch {
 
 /**
  * Opens a watch; what changes after this has resolved is not missed. A run changes with its status and with what becomes of its
- * questions; its events with each of them; a thread when a run of it is accepted (heard of within seconds), begins or ends.
+ * questions; its events with each of them; a thread when a run of it is accepted or ends, and when it is gone.
  *
  * @param everyMs the least distance between two looks at what tells of itself faster
  * @returns undefined when there is no such resource, or it is another tenant's
@@ -53,8 +51,7 @@ class WatchedResource {
   readonly #tenant: string;
   readonly #ref: ResourceRef;
   readonly #everyMs: number;
-  /** The run whose events tell of it. */
-  #run: { id: string; watch: Watch } | undefined;
+  readonly #watch: Watch;
   #lookedAt = 0;
 
   constructor(services: Services, tenant: string, ref: ResourceRef, everyMs: number) {
@@ -62,6 +59,8 @@ class WatchedResource {
     this.#tenant = tenant;
     this.#ref = ref;
     this.#everyMs = everyMs;
+    const { events } = services;
+    this.#watch = ref.kind === 'thread' ? events.watchThread(tenant, ref.id) : events.watch(ref.id);
   }
 
   async *changes(seen: string, signal: AbortSignal): AsyncGenerator<void, void> {
@@ -84,17 +83,16 @@ class WatchedResource {
 
   /** How it stands, as a text that is another one after each change; undefined when it is not there. */
   async look(): Promise<string | undefined> {
+    await this.#watch.ready;
     this.#lookedAt = performance.now();
     return this.#ref.kind === 'thread' ? this.#lookAtThread(this.#ref.id) : this.#lookAtRun(this.#ref);
   }
 
   close(): void {
-    this.#run?.watch.close();
-    this.#run = undefined;
+    this.#watch.close();
   }
 
   async #lookAtRun({ kind, id }: ResourceRef): Promise<string | undefined> {
-    await this.#listenTo(id);
     const run = await this.#services.store.read.run(this.#tenant, id);
     if (!run) return undefined;
     if (kind === 'events') return String(run.seq);
@@ -104,37 +102,18 @@ class WatchedResource {
 
   async #lookAtThread(id: string): Promise<string | undefined> {
     const { read } = this.#services.store;
-    const newest = async () => (await read.runsOfThread(this.#tenant, id, { limit: 1, offset: 0 }))[0];
-    let run = await newest();
-    if (run && run.id !== this.#run?.id) {
-      await this.#listenTo(run.id);
-      // It may have ended before the subscription.
-      run = await newest();
-    }
     const thread = await read.thread(this.#tenant, id);
-    return thread && [thread.status, thread.updatedAt, run?.id, run?.status].join(' ');
+    const [newest] = thread ? await read.runsOfThread(this.#tenant, id, { limit: 1, offset: 0 }) : [];
+    return thread && [thread.status, thread.updatedAt, newest?.id].join(' ');
   }
 
   /** Resolves when it may be worth a look again. */
   async #nudged(signal: AbortSignal): Promise<void> {
-    const timeoutMs = this.#ref.kind === 'thread' ? LOOK_AT_THREAD_MS : LOOK_AGAIN_MS;
-    const watch = this.#run?.watch;
-    if (!watch) {
-      await sleep(timeoutMs, undefined, { signal }).catch(() => undefined);
-      return;
-    }
-    let nudge = await watch.next({ signal, timeoutMs });
+    let nudge = await this.#watch.next({ signal, timeoutMs: LOOK_AGAIN_MS });
     // Tokens come faster than anybody reads; the end is told of at once.
-    while (nudge && !nudge.ended && !nudge.resubscribed) {
+    while (nudge && !nudge.ended && !nudge.resubscribed && this.#ref.kind !== 'thread') {
       const left = this.#lookedAt + this.#everyMs - performance.now();
-      nudge = await watch.next({ signal, timeoutMs: Math.max(0, left) });
+      nudge = await this.#watch.next({ signal, timeoutMs: Math.max(0, left) });
     }
-  }
-
-  async #listenTo(id: string): Promise<void> {
-    if (this.#run?.id === id) return;
-    this.close();
-    this.#run = { id, watch: this.#services.events.watch(id) };
-    await this.#run.watch.ready;
   }
 }

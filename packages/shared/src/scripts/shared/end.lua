@@ -8,6 +8,7 @@ local function unpark(thread_key, state)
   local chain_id = redis.call('HGET', thread, 'parked')
   if not chain_id then return nil end
   redis.call('HDEL', thread, 'parked')
+  call_thread(thread_key)
   redis.call('HSET', key.chain(chain_id), 'state', state, 'updatedAt', NOW_MS)
   local newest = redis.call('HGET', key.chain(chain_id), 'newestRun')
   if newest then

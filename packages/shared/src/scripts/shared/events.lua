@@ -27,3 +27,8 @@ end
 local function call_answered(run_id)
   redis.call('PUBLISH', prefix .. ':events:' .. run_id, '')
 end
+
+-- Wakes who watches a thread: it stands otherwise than before.
+local function call_thread(thread_key)
+  redis.call('PUBLISH', prefix .. ':threads:' .. thread_key, '')
+end

@@ -44,6 +44,7 @@ end
 local function touch_thread(thread_key, ahead_ms, chain_id)
   local thread = key.thread(thread_key)
   redis.call('HSET', thread, 'updatedAt', NOW_MS)
+  call_thread(thread_key)
   local ttl, tenant = unpack(redis.call('HMGET', thread, 'ttl', 'tenant'))
   ttl = tonumber(ttl or '0')
   if ttl > 0 then

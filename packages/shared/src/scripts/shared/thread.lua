@@ -12,4 +12,5 @@ local function forget_thread(thread_key, tenant, fence_ms)
   redis.call('UNLINK', key.thread(thread_key), key.threadRuns(thread_key), key.finished(thread_key), key.mailbox(thread_key))
   redis.call('ZREM', key.expiry(), thread_key)
   redis.call('PEXPIRE', key.lease(thread_key), fence_ms)
+  call_thread(thread_key)
 end
