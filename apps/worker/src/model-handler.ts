@@ -12,6 +12,16 @@ export interface StartedCall {
   metadata: Record<string, unknown> | undefined;
 }
 
+type StartArguments = [
+  model: Serialized,
+  messages: unknown,
+  runId: string,
+  parent?: string,
+  extraParams?: Record<string, unknown>,
+  tags?: string[],
+  metadata?: Record<string, unknown>,
+];
+
 /** Hears of what happens within an attempt; of a model's call in one way, whichever kind of model it is. */
 export abstract class ModelHandler extends BaseCallbackHandler {
   // Otherwise LangChain calls back later, in a queue of its own, and times would be wrong.
@@ -21,27 +31,15 @@ export abstract class ModelHandler extends BaseCallbackHandler {
 
   protected abstract modelStarted(call: StartedCall): void;
 
-  override handleChatModelStart(
-    _model: Serialized,
-    messages: unknown,
-    runId: string,
-    parent?: string,
-    extraParams?: Record<string, unknown>,
-    _tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
-    this.modelStarted({ runId, parent, messages, extraParams, metadata });
+  override handleChatModelStart(...given: StartArguments): void {
+    this.modelStarted(startedCall(given));
   }
 
-  override handleLLMStart(
-    _model: Serialized,
-    messages: string[],
-    runId: string,
-    parent?: string,
-    extraParams?: Record<string, unknown>,
-    _tags?: string[],
-    metadata?: Record<string, unknown>,
-  ): void {
-    this.modelStarted({ runId, parent, messages, extraParams, metadata });
+  override handleLLMStart(...given: StartArguments): void {
+    this.modelStarted(startedCall(given));
   }
+}
+
+function startedCall([, messages, runId, parent, extraParams, , metadata]: StartArguments): StartedCall {
+  return { runId, parent, messages, extraParams, metadata };
 }
