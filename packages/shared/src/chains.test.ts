@@ -21,7 +21,7 @@ const storeWith = (retention: Partial<Retention> = {}) =>
   });
 
 beforeEach(async () => {
-  test = await testRedis({ oneServer: true });
+  test = await testRedis();
   store = storeWith();
 });
 afterEach(() => test.close());
