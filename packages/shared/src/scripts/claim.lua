@@ -28,8 +28,8 @@ local l = redis.call('HMGET', lease, 'token', 'run', 'deadline', 'nonce', 'alone
 -- The same holder may claim again: its token was not high enough for the checkpoint store.
 local again = l[2] == run_id and l[4] == nonce
 if not again and l[2] and l[2] ~= '' then
-  -- After an outage every lease looks expired, but for those that a sweeper has found to be.
-  local unchecked = was_away() and redis.call('ZSCORE', key.leases(), l[2])
+  -- After an outage every lease looks expired; whose is, a sweeper finds out.
+  local unchecked = may_live(lease, last_swept()) and redis.call('ZSCORE', key.leases(), l[2])
   if tonumber(l[3]) > NOW_MS or unchecked then return { 'leased' } end
 end
 
@@ -75,7 +75,7 @@ end
 if r[6] == '' and r[10] ~= 'update_state' and r[10] ~= 'rollback' then unpark(thread_key, 'superseded') end
 
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', run_id, 'worker', worker,
-  'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0, 'alone', alone and '1' or '')
+  'deadline', NOW_MS + lease_ms, 'lasts', lease_ms, 'ordinal', 0, 'alone', alone and '1' or '', 'spared', '')
 redis.call('PERSIST', lease)
 redis.call('ZADD', key.leases(), NOW_MS + lease_ms, run_id)
 not_ready(run_id)

@@ -23,16 +23,16 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, '
   end
 end
 
-local away = was_away()
+local swept = last_swept()
 redis.call('SET', key.swept(), NOW_MS)
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
   redis.call('ZREM', key.leases(), run_id)
-  if away then
-    -- Nobody could renew, the living no more than the dead. They get the time of one more lease to say so.
-    local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
+  local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
+  if may_live(lease, swept) then
+    -- It gets the time of one more lease to say so.
     local until_ms = NOW_MS + tonumber(redis.call('HGET', lease, 'lasts') or '0')
     redis.call('ZADD', key.leases(), until_ms, run_id)
-    if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'deadline', until_ms) end
+    if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'deadline', until_ms, 'spared', '1') end
   elseif redis.call('HGET', key.run(run_id), 'status') == 'running' then
     -- The lease itself stays: its holder may yet come back before anybody else claims.
     redis.call('HSET', key.run(run_id), 'status', 'queued', 'updatedAt', NOW_MS)

@@ -1,10 +1,21 @@
 -- Who may write.
 
--- Whether nobody has looked at this partition for a while: Redis was away, or every gateway.
+-- Nobody has looked at this partition for so long that Redis was away, or every gateway.
 local AWAY_MS = 2500
-local function was_away()
-  local swept = redis.call('GET', key.swept())
-  return swept and NOW_MS - tonumber(swept) > AWAY_MS
+
+-- A holder renews four times in a lease (lease-keeper.ts). So this part of it before its end a renewal was overdue, even if the one
+-- before it came late.
+local MISSED = 0.5
+
+local function last_swept() return tonumber(redis.call('GET', key.swept()) or math.huge) end
+
+-- Whether the holder of an expired lease may be alive: nobody could renew, the living no more than the dead. So it is after an outage.
+-- Where nobody has looked since a renewal was overdue, a short outage cannot be told from a death; that is believed once.
+-- `swept`: when somebody looked last.
+local function may_live(lease, swept)
+  if NOW_MS - swept > AWAY_MS then return true end
+  local deadline, lasts, spared = unpack(redis.call('HMGET', lease, 'deadline', 'lasts', 'spared'))
+  return spared ~= '1' and swept <= tonumber(deadline or '0') - MISSED * tonumber(lasts or '0')
 end
 
 -- Whether the caller still holds the thread. 'lost' also when there is no lease at all: fences outlive data. And when

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { partitionOfThread } from './partition.ts';
+import type { Claim } from './run-moves.ts';
+import { RunStore } from './run-store.ts';
+import { type TestRedis, testRedis } from './test-redis.ts';
+
+/** What a sweep makes of leases that were not renewed in time. */
+
+const LEASE_MS = 400;
+const partition = partitionOfThread('x');
+
+let test: TestRedis;
+let store: RunStore;
+beforeEach(async () => {
+  test = await testRedis();
+  store = new RunStore(test.redis, { keys: test.keys });
+});
+afterEach(() => test.close());
+
+const claim = (runId: string) => {
+  const by = { worker: 'w', nonce: randomUUID(), leaseMs: LEASE_MS, crashBudget: 3 };
+  return store.claim(runId, by, { token: 0, head: '' });
+};
+
+/** A run at work, in a partition that somebody has just looked at. */
+async function atWork(): Promise<Claim> {
+  const submitted = await store.submit({
+    tenant: 't',
+    thread: 'x',
+    createThread: true,
+    request: { kind: 'graph', graph: 'g', assistantId: 'g', input: {}, streamModes: [] },
+    queue: 'default',
+    multitask: 'enqueue',
+  });
+  if (submitted.outcome !== 'accepted') throw new Error(submitted.outcome);
+  const claimed = await claim(submitted.runId);
+  if (claimed.outcome !== 'claimed') throw new Error(claimed.outcome);
+  await sweep();
+  return claimed;
+}
+
+const sweep = async () => (await store.sweep(partition, { limit: 10, ringAfterMs: 60_000 })).jobs;
+const status = async (runId: string) => (await store.read.run('t', runId))?.status;
+const deadline = async () =>
+  Number(await test.redis.hget(`${test.keys.root(partition)}:lease:t/x`, 'deadline'));
+
+/** Until the lease has run out, by the clock of Redis. Nobody looks meanwhile. */
+async function runOut(): Promise<void> {
+  const end = await deadline();
+  for (;;) {
+    const [seconds, micros] = await test.redis.time();
+    if (Number(seconds) * 1000 + Number(micros) / 1000 > end + 1) return;
+  }
+}
+
+it('leaves a run to its holder when nobody could renew, however short the outage', async () => {
+  const { runId, lease } = await atWork();
+  await runOut();
+  expect((await claim(runId)).outcome).toBe('leased');
+  expect(await sweep()).toEqual([]);
+  expect(await status(runId)).toBe('running');
+  const held = [{ runId, lease, usedMs: 0 }];
+  expect(await store.renew(LEASE_MS, held)).toEqual(['ok']);
+  // A renewal makes it a lease like any other.
+  await sweep();
+  await runOut();
+  expect(await sweep()).toEqual([]);
+  expect(await status(runId)).toBe('running');
+});
+
+it('gives that time once', async () => {
+  const { runId } = await atWork();
+  await runOut();
+  await sweep();
+  await runOut();
+  expect(await sweep()).toEqual([{ id: `${runId}-2`, queue: 'default' }]);
+  expect(await status(runId)).toBe('queued');
+  expect((await claim(runId)).outcome).toBe('claimed');
+});
+
+it('passes a run on at once whose holder others could have seen renew', async () => {
+  const { runId } = await atWork();
+  const end = await deadline();
+  let jobs = await sweep();
+  while (jobs.length === 0) jobs = await sweep();
+  expect(jobs).toEqual([{ id: `${runId}-2`, queue: 'default' }]);
+  expect(await deadline()).toBe(end);
+});
