@@ -117,8 +117,14 @@ function checkSteps(
     }
   }
   const extra = repeatedSteps(fleet, acknowledged, steps);
-  if (!wentBack && extra > repeats)
-    violations.push(`${extra} repeated steps, where the faults explain ${repeats}`);
+  if (wentBack || extra <= repeats) return violations;
+  violations.push(`${extra} repeated steps, where the faults explain ${repeats}`);
+  // One by one, so that what was logged of them can be told.
+  for (const run of acknowledged) {
+    const again = repeatedSteps(fleet, [run], steps);
+    if (again > 0)
+      violations.push(`${run.runId}: ${again} of them, in ${attempts.get(run.runId) ?? 0} attempts`);
+  }
   return violations;
 }
 
