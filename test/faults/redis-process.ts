@@ -32,8 +32,12 @@ export class RedisProcess {
     return redis;
   }
 
-  /** Brings the server (back) up, with what its append-only file holds, and waits until it answers. */
-  async up(): Promise<void> {
+  /**
+   * Brings the server (back) up, with what its append-only file holds, and waits until it answers.
+   *
+   * @param extra lines of configuration for this time
+   */
+  async up(extra: string[] = []): Promise<void> {
     const log = () => undefined;
     for await (const program of findServers({ env: process.env, cacheDir: redisCacheDir, log })) {
       const { command, args, env } = program.invoke({ port: this.port, dataDir: this.#dir });
@@ -48,6 +52,7 @@ export class RedisProcess {
           'save ""',
           'maxmemory-policy noeviction',
           ...this.#extra,
+          ...extra,
         ].join('\n'),
       );
       this.#child = child;
@@ -62,7 +67,8 @@ export class RedisProcess {
 
   /** A connection of the test's own, that outlives what happens to the server. */
   connect(): Redis {
-    const redis = new Redis(this.url, { maxRetriesPerRequest: null, retryStrategy: () => 100 });
+    const often = { retryStrategy: () => 100, maxLoadingRetryTime: 100 };
+    const redis = new Redis(this.url, { maxRetriesPerRequest: null, ...often });
     redis.on('error', () => undefined);
     return redis;
   }

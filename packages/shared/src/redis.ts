@@ -50,7 +50,14 @@ const clusterRoles: Record<'gateway' | 'worker' | 'optional', ClusterOptions> = 
   optional: { enableOfflineQueue: false, maxRedirections: 2, retryDelayOnFailover: 0 },
 };
 
-const common = { connectTimeout: 5_000, retryStrategy: backoff, lazyConnect: false };
+const common = {
+  connectTimeout: 5_000,
+  retryStrategy: backoff,
+  // A Redis that still loads is asked again after the time it guesses at, which may be ten seconds too much. Whoever comes later
+  // is in sooner then, and finds the leases of those who wait expired.
+  maxLoadingRetryTime: 250,
+  lazyConnect: false,
+};
 
 /** Opens a connection of the given role; it keeps reconnecting until it is closed. */
 export function connect(target: RedisTarget, role: 'subscriber', logger: Logger): Redis;

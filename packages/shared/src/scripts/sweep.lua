@@ -30,7 +30,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS
   local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
   if may_live(lease, swept) then
     -- It gets the time of one more lease to say so.
-    local until_ms = NOW_MS + tonumber(redis.call('HGET', lease, 'lasts') or '0')
+    local until_ms = NOW_MS + math.max(tonumber(redis.call('HGET', lease, 'lasts') or '0'), RETURN_MS)
     redis.call('ZADD', key.leases(), until_ms, run_id)
     if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'deadline', until_ms, 'spared', '1') end
   elseif redis.call('HGET', key.run(run_id), 'status') == 'running' then

@@ -7,6 +7,9 @@ local AWAY_MS = 2500
 -- before it came late.
 local MISSED = 0.5
 
+-- A living holder is back by then, however short its lease: it tries to connect once a second (redis.ts).
+local RETURN_MS = 2500
+
 local function last_swept() return tonumber(redis.call('GET', key.swept()) or math.huge) end
 
 -- Whether the holder of an expired lease may be alive: nobody could renew, the living no more than the dead. So it is after an outage.
