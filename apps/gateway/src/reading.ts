@@ -34,13 +34,16 @@ export class Reading<T> {
   #begin(): void {
     const at = performance.now();
     this.#begunAt = at;
+    let answered = false;
     const read = this.#read().then(
       (value) => {
+        answered = true;
         this.#last = { value, at };
         this.#trusted = true;
         this.#current = undefined;
       },
       (error: unknown) => {
+        answered = true;
         this.#distrust(error);
         this.#current = undefined;
       },
@@ -48,8 +51,12 @@ export class Reading<T> {
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
-        this.#distrust(new Error(`no answer within ${PATIENCE_MS} ms`));
-        resolve();
+        // An answer that came while this process was busy itself has yet to be read from its socket.
+        setImmediate(() => {
+          if (answered) return;
+          this.#distrust(new Error(`no answer within ${PATIENCE_MS} ms`));
+          resolve();
+        });
       }, PATIENCE_MS);
     });
     // One that hangs stays the current one, so that readings do not pile up.
