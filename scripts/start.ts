@@ -2,6 +2,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { banner } from './banner.ts';
+import { buildApps, builtApp } from './build.ts';
 import { launch, type RedisHandle } from './launcher.ts';
 import { dataDir, logDir, projectRoot, redisUrlFile } from './paths.ts';
 import { requireRedis, startRedis } from './private-redis.ts';
@@ -31,10 +32,11 @@ async function main(): Promise<number> {
   // They belong to the Redis of REDIS_URL; a private one has its own.
   if (redisUrl === undefined) for (const name of ['REDIS_PASSWORD', 'REDIS_USERNAME']) delete env[name];
   let redis = redisUrl === undefined ? '' : 'the one in REDIS_URL';
+  await buildApps();
   return launch({
     ...options,
-    gateway: app('apps/gateway/src/main.ts'),
-    worker: app('apps/worker/src/main.ts'),
+    gateway: { file: process.execPath, args: builtApp('gateway') },
+    worker: { file: process.execPath, args: builtApp('worker') },
     cwd: projectRoot,
     env,
     logDir,
@@ -49,10 +51,6 @@ async function main(): Promise<number> {
     stop: stop.signal,
     force: force.signal,
   });
-}
-
-function app(file: string) {
-  return { file: process.execPath, args: ['--import', import.meta.resolve('tsx'), join(projectRoot, file)] };
 }
 
 async function openRedis(

@@ -1,6 +1,7 @@
 // Runs the tests on a private Redis that is gone afterwards: `npx -y pnpm@12 test [vitest arguments]`, or on a cluster
 // (`test:cluster`), or with a second Redis for checkpoints (`test:split`).
 import { join } from 'node:path';
+import { buildApps } from './build.ts';
 import { projectRoot } from './paths.ts';
 import { complain, say, survivesLostOutput, UserError } from './say.ts';
 import { runTests, summary } from './test-run.ts';
@@ -16,6 +17,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 try {
   // `pnpm test -- --bail 1` hands the separator on.
   const { args, open } = readTopology(process.argv.slice(2).filter((arg) => arg !== '--'));
+  await buildApps();
   process.exitCode = await runTests({
     args,
     vitest: join(projectRoot, 'node_modules/vitest/vitest.mjs'),

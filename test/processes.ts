@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { builtApp } from '../scripts/build.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -33,8 +34,7 @@ export async function startProcess(
   env: Record<string, string>,
   args: string[] = [],
 ): Promise<AppProcess> {
-  const main = `apps/${app}/src/main.ts`;
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', ...args, main], {
+  const child: ChildProcess = spawn(process.execPath, [...args, ...builtApp(app)], {
     cwd: root,
     env: { PATH: process.env.PATH, PORT: '0', WORKER_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { testRedis } from '@millrace/shared/test-redis';
 import { expect, it, onTestFinished } from 'vitest';
+import { builtApp } from '../../scripts/build.ts';
 import { projectRoot } from '../../scripts/paths.ts';
 import { StoreClient } from '../../test/client.ts';
 import { startLedger } from '../../test/ledger.ts';
@@ -22,7 +23,7 @@ it('brings workers from none by the files of keda-redis, keeps those that work, 
   const force = new AbortController();
   const way = await readWay('keda-redis');
   const fleet = new Fleet({
-    args: ['--import', 'tsx', 'apps/worker/src/main.ts'],
+    args: builtApp('worker'),
     cwd: projectRoot,
     env: {
       ...way.env,

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildApps } from '../../scripts/build.ts';
 import { conformanceCacheDir } from '../../scripts/paths.ts';
 import { complain, say, survivesLostOutput, UserError } from '../../scripts/say.ts';
 import { exceptions } from './exceptions.ts';
@@ -23,6 +24,7 @@ const { values } = parseArgs({
 });
 
 try {
+  await buildApps();
   const suite = await Suite.open(conformanceCacheDir, say, stop.signal);
   const { passed, failed, lines } = await conform(suite, values.only);
   stop.signal.throwIfAborted();

@@ -1,6 +1,7 @@
 // Load and faults for as long as you like: `npx -y pnpm@12 soak --minutes 10 --seed 7 [--quick] [--verbose]`. The same seed
 // causes the same faults, in the same order and with the same pauses. Exits 1 when an invariant did not hold.
 import { parseArgs } from 'node:util';
+import { buildApps } from '../../scripts/build.ts';
 import { soak } from './soak-run.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -26,6 +27,7 @@ if (!(minutes > 0) || !Number.isSafeInteger(seed)) {
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 
+await buildApps();
 say(`soak: ${minutes} min, seed ${seed}${values.quick ? ', quick' : ''}`);
 const { runs, faults, violations } = await soak({
   seed,

@@ -15,7 +15,7 @@ export interface Vitals {
 }
 
 /** Arguments of node under which a process tells its vitals. */
-export const probed = ['--import', fileURLToPath(new URL('probe.ts', import.meta.url))];
+export const probed = ['--import', 'tsx', '--import', fileURLToPath(new URL('probe.ts', import.meta.url))];
 
 /** @param app started with {@link probed} */
 export async function vitalsOf(app: AppProcess): Promise<Vitals> {

@@ -1,6 +1,7 @@
 // The long forms of what grows: `npx -y pnpm@12 volume [--only finished,queue,thread,turns,clients] [--scale 0.1]`.
 // Prints what things cost at first and with much behind them. No verdict: the tests have the limits.
 import { parseArgs } from 'node:util';
+import { buildApps } from '../../scripts/build.ts';
 import { parts } from './parts.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -21,5 +22,6 @@ if (!(scale > 0) || unknown !== undefined) {
   say(`usage: volume --only <of ${Object.keys(parts).join()}> --scale <more than 0>`);
   process.exit(2);
 }
+await buildApps();
 for (const name of names)
   await parts[name]?.({ say, size: (full) => Math.max(100, Math.round(full * scale)) });

@@ -3,18 +3,13 @@ import { extname } from 'node:path';
 let registered: Promise<void> | undefined;
 
 /**
- * Makes sure that a user's TypeScript can be imported. Under `node --import tsx` it can; Node's own type stripping, which
- * may run the worker itself, refuses enums, path aliases and imports without a suffix, so tsx is registered then.
+ * Makes sure that a user's TypeScript can be imported. Under `node --import tsx` it can. Node's own type stripping, which may run
+ * the worker itself, refuses enums, path aliases and imports without a suffix, and what is built needs none, so tsx is registered.
  */
 export async function ensureTypeScript(file: string): Promise<void> {
-  if (!['.ts', '.mts'].includes(extname(file)) || !stripsTypes() || startedWithTsx()) return;
+  if (!['.ts', '.mts'].includes(extname(file)) || startedWithTsx()) return;
   registered ??= register();
   await registered;
-}
-
-/** Only a Node that strips types itself can have started the worker without tsx. */
-function stripsTypes(): boolean {
-  return Boolean((process.features as { typescript?: unknown }).typescript);
 }
 
 function startedWithTsx(): boolean {
