@@ -16,7 +16,7 @@ it('has what was answered while the process itself was busy', async () => {
   );
   const value = reading.get();
   // Longer than the patience with Redis, which answers meanwhile.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
   expect(await value).toBe('answer');
   expect(faults).toEqual([]);
 });

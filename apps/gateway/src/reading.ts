@@ -1,13 +1,13 @@
 const FRESH_MS = 1_000;
 /** What is older says nothing about now. */
 const STALE_MS = 10_000;
-/** A reading takes about a millisecond; one that takes longer is not waited for. */
-const PATIENCE_MS = 50;
+/** A reading takes about a millisecond, more on a machine that has too much to do; a Redis that hangs is not waited for. */
+const PATIENCE_MS = 250;
 
 /**
  * A value of Redis that many need: read when somebody asks, at most once a second, and shared.
  *
- * A fault costs those who wait for that very reading 50 ms at most. After it nobody waits until a reading has come
+ * A fault costs those who wait for that very reading 250 ms at most. After it nobody waits until a reading has come
  * through; they get the last value while it is not too old, and then none.
  */
 export class Reading<T> {
