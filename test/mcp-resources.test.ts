@@ -19,6 +19,9 @@ import { deleteThread } from '../apps/gateway/src/use-cases/threads.ts';
 let test: TestRedis;
 let worker: TestWorker;
 let gateway: TestGateway;
+/** Less than the 15 s after which a watch looks by itself, so that only what it is told can let a test pass. */
+const TOLD_MS = 12_000;
+
 const closing: (() => Promise<unknown>)[] = [];
 
 beforeEach(async () => {
@@ -132,6 +135,16 @@ describe.each([
     const answer = await worker.next();
     expect(await listed()).toEqual([entry(first, 'succeeded'), entry(answer.claim.runId, 'running')]);
     expect(await readJson(client, `run://${answer.claim.runId}`)).toMatchObject({ status: 'running' });
+  });
+
+  it('are listed as modified when what a run asked is closed', async () => {
+    const client = await connect();
+    const run = await started(await modernClient());
+    await run.finish({ ...asking, questions: [...asking.questions] });
+    const modified = async () => (await client.listResources()).resources[0]?.annotations?.lastModified ?? '';
+    const asked = await modified();
+    await client.callTool({ name: 'cancel_run', arguments: { run_id: run.claim.runId } });
+    expect(Date.parse(await modified())).toBeGreaterThan(Date.parse(asked));
   });
 
   it('are a run, from its acceptance to its end', async () => {
@@ -300,63 +313,79 @@ describe('a subscription', () => {
     };
   }
 
-  it('hears of the run, of its events and of its thread, at another gateway too', async () => {
-    const other = await startTestGateway(test, { progressMs: 0 });
-    closing.push(() => other.close());
-    const run = await started(await modernClient(), 'Hi', 'talk');
-    const client = await modernClient('acme', other.url);
-    const { next } = ears(client);
-    const [uri, thread] = [`run://${run.claim.runId}`, 'thread://talk'];
-    const events = `${uri}/events`;
-    const subscription = await client.listen({ resourceSubscriptions: [uri, events, thread] });
-    expect(subscription.honoredFilter).toEqual({ resourceSubscriptions: [uri, events, thread] });
+  it(
+    'hears of the run, of its events and of its thread, at another gateway too',
+    async () => {
+      const other = await startTestGateway(test, { progressMs: 0 });
+      closing.push(() => other.close());
+      const run = await started(await modernClient(), 'Hi', 'talk');
+      const client = await modernClient('acme', other.url);
+      const { next } = ears(client);
+      const [uri, thread] = [`run://${run.claim.runId}`, 'thread://talk'];
+      const events = `${uri}/events`;
+      const subscription = await client.listen({ resourceSubscriptions: [uri, events, thread] });
+      expect(subscription.honoredFilter).toEqual({ resourceSubscriptions: [uri, events, thread] });
 
-    await run.emit('updates', { plan: {} });
-    await next(events);
-    await run.finish({ status: 'succeeded', answer: 'x' });
-    await next(uri, events, thread);
-    await subscription.close();
-  });
+      await run.emit('updates', { plan: {} });
+      await next(events);
+      await run.finish({ status: 'succeeded', answer: 'x' });
+      await next(uri, events, thread);
+      await subscription.close();
+    },
+    TOLD_MS,
+  );
 
-  it('hears that what a run asks is asked no more', async () => {
-    const client = await modernClient();
-    const run = await started(client);
-    const uri = `run://${run.claim.runId}`;
-    const { next } = ears(client);
-    await client.listen({ resourceSubscriptions: [uri] });
-    await run.finish({ ...asking, questions: [...asking.questions] });
-    await next(uri);
-    await client.callTool({ name: 'respond_run', arguments: { run_id: run.claim.runId, answer: 'yes' } });
-    await next(uri);
-    expect(await readJson(client, uri)).toMatchObject({ followed_by: expect.any(String) });
-  });
+  it(
+    'hears that what a run asks is asked no more',
+    async () => {
+      const client = await modernClient();
+      const run = await started(client);
+      const uri = `run://${run.claim.runId}`;
+      const { next } = ears(client);
+      await client.listen({ resourceSubscriptions: [uri] });
+      await run.finish({ ...asking, questions: [...asking.questions] });
+      await next(uri);
+      await client.callTool({ name: 'respond_run', arguments: { run_id: run.claim.runId, answer: 'yes' } });
+      await next(uri);
+      expect(await readJson(client, uri)).toMatchObject({ followed_by: expect.any(String) });
+    },
+    TOLD_MS,
+  );
 
-  it('hears of a run that begins in a thread at rest', async () => {
-    const client = await modernClient();
-    await (await started(client, 'Hi', 'talk')).finish({ status: 'succeeded', answer: 'x' });
-    const { next } = ears(client);
-    await client.listen({ resourceSubscriptions: ['thread://talk'] });
-    const run = await started(client, 'Hi again', 'talk');
-    await next('thread://talk');
-    await run.finish({ status: 'succeeded', answer: 'y' });
-    await next('thread://talk');
-  });
+  it(
+    'hears of a run that begins in a thread at rest',
+    async () => {
+      const client = await modernClient();
+      await (await started(client, 'Hi', 'talk')).finish({ status: 'succeeded', answer: 'x' });
+      const { next } = ears(client);
+      await client.listen({ resourceSubscriptions: ['thread://talk'] });
+      const run = await started(client, 'Hi again', 'talk');
+      await next('thread://talk');
+      await run.finish({ status: 'succeeded', answer: 'y' });
+      await next('thread://talk');
+    },
+    TOLD_MS,
+  );
 
-  it('hears that what a thread waits for is closed, and that it is gone', async () => {
-    const client = await modernClient();
-    const run = await started(client, 'Hi', 'talk');
-    await run.finish({ ...asking, questions: [...asking.questions] });
-    const { next } = ears(client);
-    await client.listen({ resourceSubscriptions: ['thread://talk'] });
-    await client.callTool({ name: 'cancel_run', arguments: { run_id: run.claim.runId } });
-    await next('thread://talk');
-    expect(await readJson(client, 'thread://talk')).toMatchObject({ status: 'idle' });
-    const deleted = deleteThread(gateway.services, 'acme', 'talk');
-    await next('thread://talk');
-    await (await worker.next()).finish({ status: 'succeeded' });
-    await deleted;
-    await expect(client.readResource({ uri: 'thread://talk' })).rejects.toMatchObject({ code: -32602 });
-  });
+  it(
+    'hears that what a thread waits for is closed, and that it is gone',
+    async () => {
+      const client = await modernClient();
+      const run = await started(client, 'Hi', 'talk');
+      await run.finish({ ...asking, questions: [...asking.questions] });
+      const { next } = ears(client);
+      await client.listen({ resourceSubscriptions: ['thread://talk'] });
+      await client.callTool({ name: 'cancel_run', arguments: { run_id: run.claim.runId } });
+      await next('thread://talk');
+      expect(await readJson(client, 'thread://talk')).toMatchObject({ status: 'idle' });
+      const deleted = deleteThread(gateway.services, 'acme', 'talk');
+      await next('thread://talk');
+      await (await worker.next()).finish({ status: 'succeeded' });
+      await deleted;
+      await expect(client.readResource({ uri: 'thread://talk' })).rejects.toMatchObject({ code: -32602 });
+    },
+    TOLD_MS,
+  );
 
   it('is given for nothing that is not there, or is another tenant’s', async () => {
     const run = await started(await modernClient());

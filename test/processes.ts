@@ -28,13 +28,15 @@ export interface AppProcess {
  * Starts an app and waits until it says that it is ready. Rejects with its output when it ends before that.
  *
  * @param args for node
+ * @param main arguments of node that run the app
  */
 export async function startProcess(
   app: 'gateway' | 'worker',
   env: Record<string, string>,
   args: string[] = [],
+  main = builtApp(app),
 ): Promise<AppProcess> {
-  const child: ChildProcess = spawn(process.execPath, [...args, ...builtApp(app)], {
+  const child: ChildProcess = spawn(process.execPath, [...args, ...main], {
     cwd: root,
     env: { PATH: process.env.PATH, PORT: '0', WORKER_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

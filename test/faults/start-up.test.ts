@@ -32,6 +32,12 @@ async function lastWords(app: (typeof apps)[number], env: Record<string, string>
 const policy = /maxmemory-policy is allkeys-lru.*set maxmemory-policy noeviction.*ALLOW_EVICTION=1/;
 
 describe.each(apps)('a %s', (app) => {
+  it('starts from its source, as the image runs it', async () => {
+    const source = ['--import', 'tsx', `apps/${app}/src/main.ts`];
+    const started = await startProcess(app, { REDIS_URL: fit.url }, [], source);
+    expect(await started.end('SIGTERM')).toBe(0);
+  });
+
   it('refuses a Redis that evicts keys', async () => {
     const said = await lastWords(app, { REDIS_URL: evicting.url });
     expect(said).toMatch(/ended with 1:/);

@@ -58,6 +58,31 @@ it('rings for the rest when one partition cannot be swept, and says that one cou
   expect((await waiting()).sort()).toEqual([`${runs[1]}-1`, `${runs[2]}-1`].sort());
 });
 
+it('rings for the rest while one partition hangs', async () => {
+  const { store } = gateway.services;
+  const sweep = store.sweep.bind(store);
+  expect(partitionOfThread('a')).not.toBe(partitionOfThread('b'));
+  let answer = () => {};
+  const hangs = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  store.sweep = async (partition, options) => {
+    if (partition === partitionOfThread('a')) await hangs;
+    return sweep(partition, { ...options, ringAfterMs: 0 });
+  };
+  const own = new Sweeper(gateway.services, registerSweeperMetrics(new Registry()), { intervalMs: 1 });
+  own.start();
+  const runs = [await submit('a'), await submit('b')];
+  while ((await waiting()).length === 0);
+  expect(await waiting()).toEqual([`${runs[1]}-1`]);
+  const more = await submit('b');
+  await gateway.work(runs[1] ?? '', { status: 'succeeded' });
+  while (!(await waiting()).includes(`${more}-1`));
+  answer();
+  await own.stop();
+  expect(await waiting()).toContain(`${runs[0]}-1`);
+}, 20_000);
+
 it('passes on the run of a worker that is gone', async () => {
   const run = await submit('a');
   await gateway.begin(run, [], -1);

@@ -12,6 +12,13 @@ const LIMIT = 100;
 /** Removing threads takes time, and forgotten jobs wait meanwhile. So many at once, and none begun past so long. */
 const EXPIRE_AT_ONCE = 16;
 const EXPIRE_MS = 500;
+/** What hangs is looked through again when it has answered, the rest goes on. */
+const LONGEST_ROUND_MS = 1_000;
+
+interface UnusedThread {
+  tenant: string;
+  thread: string;
+}
 
 /**
  * Brings about what time alone does: forgotten jobs are rung, expired leases passed on, due runs let go, and
@@ -22,6 +29,9 @@ export class Sweeper {
   readonly #metrics: SweeperMetrics;
   readonly #intervalMs: number;
   readonly #stop = new AbortController();
+  /** Partitions. */
+  readonly #looking = new Set<number>();
+  readonly #rounds = new Set<Promise<void>>();
   #running: Promise<void> | undefined;
   #failing = false;
 
@@ -36,31 +46,46 @@ export class Sweeper {
     this.#running ??= this.#run();
   }
 
-  /** Waits for the round at work. */
+  /** Waits for the rounds at work. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
   }
 
-  /** Looks through all partitions once. Rejects, when the others are done, if some could not be looked through. */
-  async round(options: { ringAfterMs?: number } = {}): Promise<void> {
-    const { store, doorbell } = this.#services;
-    const sweeps = await Promise.allSettled(
-      Array.from({ length: PARTITIONS }, (_, partition) =>
-        store.sweep(partition, { limit: LIMIT, ringAfterMs: options.ringAfterMs ?? RING_AFTER_MS }),
-      ),
+  /**
+   * Looks once through all partitions that are not still being looked through. Rejects, when the others are done, if some could
+   * not be.
+   *
+   * @returns whether it was all of them
+   */
+  async round(options: { ringAfterMs?: number } = {}): Promise<boolean> {
+    const partitions = Array.from({ length: PARTITIONS }, (_, i) => i).filter(
+      (one) => !this.#looking.has(one),
     );
-    // Of a cluster a part may be away: the others must not wait for it.
-    const found = sweeps.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const jobs = found.flatMap((one) => one.jobs);
-    await doorbell.ring(jobs);
-    this.#metrics.rung.inc(jobs.length);
-    await this.#expire(found.flatMap((one) => one.expiredThreads));
-    const failed = sweeps.find((one) => one.status === 'rejected');
+    const looks = await Promise.allSettled(
+      partitions.map((partition) => this.#look(partition, options.ringAfterMs ?? RING_AFTER_MS)),
+    );
+    await this.#expire(looks.flatMap((one) => (one.status === 'fulfilled' ? one.value : [])));
+    const failed = looks.find((one) => one.status === 'rejected');
     if (failed) throw failed.reason;
+    return partitions.length === PARTITIONS;
   }
 
-  async #expire(threads: { tenant: string; thread: string }[]): Promise<void> {
+  /** Of a cluster a part may be away: the others do not wait for it. @returns unused threads */
+  async #look(partition: number, ringAfterMs: number): Promise<UnusedThread[]> {
+    const { store, doorbell } = this.#services;
+    this.#looking.add(partition);
+    try {
+      const { jobs, expiredThreads } = await store.sweep(partition, { limit: LIMIT, ringAfterMs });
+      await doorbell.ring(jobs);
+      this.#metrics.rung.inc(jobs.length);
+      return expiredThreads;
+    } finally {
+      this.#looking.delete(partition);
+    }
+  }
+
+  async #expire(threads: UnusedThread[]): Promise<void> {
     const until = performance.now() + EXPIRE_MS;
     for (let i = 0; i < threads.length && performance.now() < until; i += EXPIRE_AT_ONCE) {
       const some = threads.slice(i, i + EXPIRE_AT_ONCE);
@@ -75,18 +100,30 @@ export class Sweeper {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       // Not all gateways at once.
-      const pause = this.#intervalMs * (0.5 + Math.random());
-      await sleep(pause, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) return;
-      try {
-        await this.round();
-        if (this.#failing) this.#services.logger.info('sweeping again');
-        this.#failing = false;
-      } catch (error) {
-        this.#metrics.failures.inc();
-        if (!this.#failing) this.#services.logger.warn({ err: error }, 'sweeping fails; it goes on trying');
-        this.#failing = true;
-      }
+      await pause(this.#intervalMs * (0.5 + Math.random()), signal);
+      if (signal.aborted) break;
+      const over = new AbortController();
+      const round = this.#tell(this.round()).then(() => {
+        this.#rounds.delete(round);
+        over.abort();
+      });
+      this.#rounds.add(round);
+      await pause(LONGEST_ROUND_MS, over.signal);
+    }
+    await Promise.all(this.#rounds);
+  }
+
+  async #tell(round: Promise<boolean>): Promise<void> {
+    try {
+      if (!(await round) || !this.#failing) return;
+      this.#services.logger.info('sweeping again');
+      this.#failing = false;
+    } catch (error) {
+      this.#metrics.failures.inc();
+      if (!this.#failing) this.#services.logger.warn({ err: error }, 'sweeping fails; it goes on trying');
+      this.#failing = true;
     }
   }
 }
+
+const pause = (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }).catch(() => undefined);

@@ -191,19 +191,6 @@ describe('a lease', () => {
     expect((await claim(runId)).outcome).toBe('leased');
   });
 
-  it('looks expired after an outage, and gets the time of another one before anybody takes over', async () => {
-    const { runId } = await accept('outage');
-    const partition = partitionOfThread('outage');
-    const sweep = () => store.sweep(partition, { limit: 10, ringAfterMs: 60_000 });
-    await claimed(runId, { leaseMs: -1 });
-    await test.redis.set(`${test.keys.root(partition)}:swept`, Date.now() - 60_000);
-    expect((await claim(runId)).outcome).toBe('leased');
-    expect((await sweep()).jobs).toEqual([]);
-    expect((await store.read.run('t', runId))?.status).toBe('running');
-    expect((await sweep()).jobs.map((job) => job.id)).toEqual([`${runId}-2`]);
-    expect((await claim(runId)).outcome).toBe('claimed');
-  });
-
   it('whose events Redis has forgotten writes nothing more, and can be given back', async () => {
     const { runId } = await accept('b');
     const { lease } = await claimed(runId);

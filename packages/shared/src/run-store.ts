@@ -54,7 +54,7 @@ export class RunStore {
   readonly expiry: ThreadExpiry;
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
-  readonly #retention: Retention;
+  readonly retention: Retention;
   readonly #replication: Replication | undefined;
   readonly #accept: Script;
 
@@ -78,12 +78,12 @@ export class RunStore {
     this.#accept = this.#replication
       ? loadScripts(this.#replication.redis, this.keys.prefix).submit
       : this.#scripts.submit;
-    this.#retention = options.retention ?? {
+    this.retention = options.retention ?? {
       runsMs: 24 * 3600_000,
       runsKept: 1000,
       threadsMs: 30 * 24 * 3600_000,
     };
-    this.threads = new ThreadStore(this.keys, this.#scripts, this.#retention);
+    this.threads = new ThreadStore(this.keys, this.#scripts, this.retention);
   }
 
   /**
@@ -95,7 +95,7 @@ export class RunStore {
   async submit(s: Submission): Promise<SubmitResult> {
     const partition = partitionOfThread(s.thread);
     const envelope = {
-      ...envelopeOf(s, this.#retention),
+      ...envelopeOf(s, this.retention),
       run: newRunId(partition),
       turn: newRunId(partition),
     };

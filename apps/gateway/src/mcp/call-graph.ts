@@ -120,7 +120,8 @@ async function startedTask({ services, tenant }: ToolCall, { runId }: AcceptedRu
   } catch (error) {
     if (!isRedisFault(error)) throw error;
     const now = new Date().toISOString();
-    return { taskId: runId, status: 'working', createdAt: now, lastUpdatedAt: now, ttlMs: null };
+    const ttlMs = services.store.retention.runsMs || null;
+    return { taskId: runId, status: 'working', createdAt: now, lastUpdatedAt: now, ttlMs };
   }
 }
 

@@ -50,6 +50,11 @@ export function closedHow({ chain, run }: ChainView): 'superseded' | 'cancelled'
   return chain.state === 'superseded' || chain.state === 'cancelled' ? chain.state : undefined;
 }
 
+/** When it last stood otherwise, in milliseconds since the epoch. */
+export function updatedAtOf({ chain, run }: ChainView): number {
+  return Math.max(run.updatedAt, chain.updatedAt ?? 0);
+}
+
 /** Whether a chain asks something, and can be answered. */
 export function isParked({ chain, run }: ChainView): boolean {
   return run.status === 'interrupted' && chain.state === 'parked';

@@ -14,5 +14,6 @@ local token = math.max(tonumber(l[1] or '0') + 1, store_token + 1, NOW_US)
 redis.call('HSET', lease, 'token', int(token), 'nonce', nonce, 'run', '', 'deadline', 0)
 -- From here on it is gone for callers. Should we not get to the end of it, the next sweep begins again.
 redis.call('HSET', thread, 'deleting', '1')
+call_thread(thread_key)
 redis.call('ZADD', key.expiry(), NOW_MS + 60000, thread_key)
 return int(token)

@@ -18,21 +18,21 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, '
     if not redis.call('LPOS', mailbox, run_id) then
       if answers == '' then unpark(thread_key, 'superseded') end
       redis.call('RPUSH', mailbox, run_id)
+      call_thread(thread_key)
     end
     if head_of(thread_key) == run_id then ring(run_id) end
   end
 end
 
 local swept = last_swept()
-redis.call('SET', key.swept(), NOW_MS)
-for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
+local expired_leases = redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)
+-- Nobody has looked at those that are left: what is true of these is true of them.
+if #expired_leases < limit then redis.call('SET', key.swept(), NOW_MS) end
+for _, run_id in ipairs(expired_leases) do
   redis.call('ZREM', key.leases(), run_id)
   local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
   if may_live(lease, swept) then
-    -- It gets the time of one more lease to say so.
-    local until_ms = NOW_MS + math.max(tonumber(redis.call('HGET', lease, 'lasts') or '0'), RETURN_MS)
-    redis.call('ZADD', key.leases(), until_ms, run_id)
-    if redis.call('HGET', lease, 'run') == run_id then redis.call('HSET', lease, 'deadline', until_ms, 'spared', '1') end
+    spare(lease, run_id)
   elseif redis.call('HGET', key.run(run_id), 'status') == 'running' then
     -- The lease itself stays: its holder may yet come back before anybody else claims.
     redis.call('HSET', key.run(run_id), 'status', 'queued', 'updatedAt', NOW_MS)

@@ -7,7 +7,7 @@ import {
   type ServerCapabilities,
 } from '@modelcontextprotocol/server';
 import type { Services } from '../../services.ts';
-import { closedHow } from '../../use-cases/chains.ts';
+import { closedHow, updatedAtOf } from '../../use-cases/chains.ts';
 import { chainPage } from '../chain-page.ts';
 import { guarded } from '../guarded.ts';
 import type { Caller, Era } from '../tool-call.ts';
@@ -59,6 +59,6 @@ function toResource(view: ChainView): Resource {
     name: run.id,
     title: `${inWords(run.request.graph)}: ${closedHow(view) ?? run.status}`,
     mimeType: 'application/json',
-    annotations: { lastModified: new Date(run.updatedAt).toISOString() },
+    annotations: { lastModified: new Date(updatedAtOf(view)).toISOString() },
   };
 }

@@ -64,11 +64,13 @@ class WatchedResource {
   }
 
   async *changes(seen: string, signal: AbortSignal): AsyncGenerator<void, void> {
+    let missed = false;
     for (let last = seen; ; ) {
-      await this.#nudged(signal);
+      if (!missed) await this.#nudged(signal);
       if (signal.aborted) return;
       try {
         const now = await this.look();
+        missed = false;
         if (now === last) continue;
         yield;
         // It is gone, and who reads it now is told so.
@@ -76,6 +78,7 @@ class WatchedResource {
         last = now;
       } catch (error) {
         if (!isRedisFault(error)) throw error;
+        missed = true;
         await sleep(AFTER_FAULT_MS, undefined, { signal }).catch(() => undefined);
       }
     }

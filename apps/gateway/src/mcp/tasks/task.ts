@@ -1,7 +1,7 @@
 import type { ChainView } from '@millrace/shared/run-reader';
 import { type CallToolResult, ProtocolErrorCode } from '@modelcontextprotocol/server';
 import type { Services } from '../../services.ts';
-import { closedHow, isOver, isParked, openQuestions } from '../../use-cases/chains.ts';
+import { closedHow, isOver, isParked, openQuestions, updatedAtOf } from '../../use-cases/chains.ts';
 import { describeStep } from '../run-progress.ts';
 import { runResult } from '../run-result.ts';
 import { formOf, type InputRequest } from './forms.ts';
@@ -16,7 +16,10 @@ export interface Task {
   statusMessage?: string;
   createdAt: string;
   lastUpdatedAt: string;
-  /** Milliseconds after its creation for which it is sure to be kept; null when it is kept for good. Grows while it works. */
+  /**
+   * Milliseconds after its creation for which it is kept; null when it is kept for good. Grows while it works. A promise to whom
+   * it was given as a task; what was a plain call, and is only listed, goes sooner when its thread has many newer runs.
+   */
   ttlMs: number | null;
   pollIntervalMs?: number;
 }
@@ -139,10 +142,6 @@ async function runningMessage(services: Services, runId: string): Promise<string
 
 function createdAtOf({ chain, run }: ChainView): number {
   return chain.createdAt ?? run.createdAt;
-}
-
-function updatedAtOf({ chain, run }: ChainView): number {
-  return Math.max(run.updatedAt, chain.updatedAt ?? 0);
 }
 
 /** Its end begins its retention; until then it is kept, and longer than that from now on. */

@@ -23,7 +23,7 @@ local function call_out(run_id, seq, ended)
   redis.call('PUBLISH', prefix .. ':events:' .. run_id, seq .. (ended and '!' or ''))
 end
 
--- Wakes who watches a chain by its newest run: what that run asked is not open any more. There is no event of it.
+-- Wakes who watches a chain by its newest run: what that run asked is open no more, or again. There is no event of it.
 local function call_answered(run_id)
   redis.call('PUBLISH', prefix .. ':events:' .. run_id, '')
 end

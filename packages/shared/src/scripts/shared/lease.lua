@@ -12,13 +12,27 @@ local RETURN_MS = 2500
 
 local function last_swept() return tonumber(redis.call('GET', key.swept()) or math.huge) end
 
+-- How often in a row a lease may be spared. After that it is no outage, but a gateway that always comes late.
+local MOST_SPARED = 3
+
 -- Whether the holder of an expired lease may be alive: nobody could renew, the living no more than the dead. So it is after an outage.
 -- Where nobody has looked since a renewal was overdue, a short outage cannot be told from a death; that is believed once.
 -- `swept`: when somebody looked last.
 local function may_live(lease, swept)
-  if NOW_MS - swept > AWAY_MS then return true end
   local deadline, lasts, spared = unpack(redis.call('HMGET', lease, 'deadline', 'lasts', 'spared'))
-  return spared ~= '1' and swept <= tonumber(deadline or '0') - MISSED * tonumber(lasts or '0')
+  spared = tonumber(spared) or 0
+  if NOW_MS - swept > AWAY_MS then return spared < MOST_SPARED end
+  return spared == 0 and swept <= tonumber(deadline or '0') - MISSED * tonumber(lasts or '0')
+end
+
+-- The holder of an expired lease gets the time of one more to say that it lives.
+local function spare(lease, run_id)
+  local lasts, spared = unpack(redis.call('HMGET', lease, 'lasts', 'spared'))
+  local until_ms = NOW_MS + math.max(tonumber(lasts or '0'), RETURN_MS)
+  redis.call('ZADD', key.leases(), until_ms, run_id)
+  if redis.call('HGET', lease, 'run') == run_id then
+    redis.call('HSET', lease, 'deadline', until_ms, 'spared', (tonumber(spared) or 0) + 1)
+  end
 end
 
 -- Whether the caller still holds the thread. 'lost' also when there is no lease at all: fences outlive data. And when

@@ -17,6 +17,7 @@ local function withdraw(run_id, thread_key, chain_id)
   redis.call('HSET', chain, 'state', 'parked', 'newestRun', by, 'questions', questions, 'questionIds', ids, 'whole', whole)
   redis.call('HSET', thread, 'parked', chain_id)
   call_thread(thread_key)
+  call_answered(by)
   for _, kept in ipairs({ chain, key.run(by), key.events(by) }) do redis.call('PERSIST', kept) end
   redis.call('ZREM', key.finished(thread_key), by)
 end
