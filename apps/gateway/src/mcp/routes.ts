@@ -4,6 +4,7 @@ import { Hono } from 'hono';
 import type { HttpEnv } from '../http/env.ts';
 import type { Services } from '../services.ts';
 import { ArgumentCheck } from './argument-check.ts';
+import { withFirstEvent } from './first-event.ts';
 import { RequestStates } from './request-state.ts';
 import { listenToResources } from './resources/listen.ts';
 import { createServer } from './server.ts';
@@ -59,7 +60,9 @@ export function mcpRoutes(services: Services, options: McpOptions): Hono<HttpEnv
     const answer =
       (await listenToResources(services, caller, parts.limits, request, handlerWith, options)) ??
       (await handler.fetch(request, options));
-    const response = listen ? await listenToTasks(c, services, caller, parts.limits, listen, answer) : answer;
+    const response = listen
+      ? await listenToTasks(c, services, caller, parts.limits, listen, answer)
+      : await withFirstEvent(answer);
     if (caller.disagrees) return new Response(response.body, { status: 400, headers: response.headers });
     if (response.status === 405) response.headers.set('Allow', 'POST');
     if (response.status >= 500) caller.logger.error({ status: response.status }, 'mcp: a request failed');
