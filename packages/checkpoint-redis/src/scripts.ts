@@ -13,7 +13,7 @@ export interface Script {
 
 export type ScriptArgument = string | number | Buffer;
 
-const read = (file: string) => readFileSync(new URL(`../src/scripts/${file}.lua`, import.meta.url), 'utf8');
+const read = (file: string) => readFileSync(new URL(`./scripts/${file}.lua`, import.meta.url), 'utf8');
 
 const SLOT = read('slot');
 

@@ -38,7 +38,7 @@ export async function builtInGraphs(model: BaseChatModel): Promise<LoadedGraph[]
         return graph;
       },
       langgraph: await ownLangGraph(),
-      source: await readSources(join(import.meta.dirname, '../../src/graphs')),
+      source: await readSources(join(import.meta.dirname, '../graphs')),
     }),
   ];
 }

@@ -35,34 +35,32 @@ const GRAPH = `
       .addEdge(START, 'work');
   `;
 
-it.each([
-  ['from its source', ['--import', 'tsx'], './load-graphs.ts'],
-  ['as it is built', ['--conditions=built'], '../../dist/loader/load-graphs.js'],
-])(
-  'a worker %s loads enums and imports without suffix, of an ESM and a CommonJS package',
-  async (_, flags, loader) => {
-    for (const [folder, type] of [
-      ['esm', 'module'],
-      ['cjs', 'commonjs'],
-    ] as const) {
-      await project.write(`${folder}/package.json`, { type });
-      await project.write(
-        `${folder}/words.ts`,
-        `export const describe = (kind: string): string => '${folder} ' + kind;`,
-      );
-      await project.write(`${folder}/graph.ts`, GRAPH);
-    }
-    const config = await project.write('typescript.json', {
-      graphs: { esm: './esm/graph.ts:graph', cjs: './cjs/graph.ts:graph' },
-    });
-    const { stdout } = await run(
-      process.execPath,
-      [...[...flags, '--input-type=module', '--eval', SCRIPT], new URL(loader, import.meta.url).href, config],
-      { cwd: join(import.meta.dirname, '../..') },
+it('a worker from its source loads enums and imports without suffix, of an ESM and a CommonJS package', async () => {
+  for (const [folder, type] of [
+    ['esm', 'module'],
+    ['cjs', 'commonjs'],
+  ] as const) {
+    await project.write(`${folder}/package.json`, { type });
+    await project.write(
+      `${folder}/words.ts`,
+      `export const describe = (kind: string): string => '${folder} ' + kind;`,
     );
-    expect(JSON.parse(stdout)).toEqual([
-      ['esm', false, { kind: 'esm odd' }],
-      ['cjs', false, { kind: 'cjs odd' }],
-    ]);
-  },
-);
+    await project.write(`${folder}/graph.ts`, GRAPH);
+  }
+  const config = await project.write('typescript.json', {
+    graphs: { esm: './esm/graph.ts:graph', cjs: './cjs/graph.ts:graph' },
+  });
+  const { stdout } = await run(
+    process.execPath,
+    [
+      ...['--import', 'tsx', '--input-type=module', '--eval', SCRIPT],
+      new URL('./load-graphs.ts', import.meta.url).href,
+      config,
+    ],
+    { cwd: join(import.meta.dirname, '../..') },
+  );
+  expect(JSON.parse(stdout)).toEqual([
+    ['esm', false, { kind: 'esm odd' }],
+    ['cjs', false, { kind: 'cjs odd' }],
+  ]);
+});

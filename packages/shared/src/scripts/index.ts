@@ -48,8 +48,7 @@ const parts = [
   'lease',
 ];
 
-const read = (name: string) =>
-  readFileSync(new URL(`../../src/scripts/${name}.lua`, import.meta.url), 'utf8');
+const read = (name: string) => readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8');
 
 /** The whole text of a script: the names of the keys, what all scripts share, and its own part. */
 function source(name: ScriptName, prefix: string, shared: string, slot: string): string {
