@@ -1,24 +1,29 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { build, type Plugin, stop } from 'esbuild';
 import { projectRoot } from './paths.ts';
 
-/** A graph may have the same copy of these as its worker. */
-const SHARED_WITH_GRAPHS = ['@langchain/*', 'langchain', 'zod', 'tsx'];
+/** A graph may have the same copy of these as its worker; and tsx loads files beside itself. */
+const LEFT_OUTSIDE = ['@langchain/*', 'langchain', 'zod', 'tsx'];
+/** Processes load chunks when they need them, also those of an earlier build. */
+const KEPT_MS = 24 * 3600_000;
 
 /**
  * Makes one JavaScript file, and what it loads when it needs it, of each app and its dependencies: most of what a start takes is
  * finding and reading some thousand modules. For this checkout only: what is read beside the sources is read from there.
  */
 export async function buildApps(): Promise<void> {
-  await Promise.all([buildApp('gateway', []), buildApp('worker', SHARED_WITH_GRAPHS)]);
+  await Promise.all([buildApp('gateway', []), buildApp('worker', LEFT_OUTSIDE)]);
+  await stop();
 }
 
 async function buildApp(app: 'gateway' | 'worker', external: string[]): Promise<void> {
-  await build({
+  const outdir = join(projectRoot, `apps/${app}/dist`);
+  const { outputFiles } = await build({
     entryPoints: [join(projectRoot, `apps/${app}/src/main.ts`)],
-    outdir: join(projectRoot, `apps/${app}/dist`),
+    outdir,
+    write: false,
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -32,8 +37,22 @@ async function buildApp(app: 'gateway' | 'worker', external: string[]): Promise<
     banner: {
       js: "import { createRequire as $requireOf } from 'node:module'; const require = $requireOf(import.meta.url);",
     },
+    // ioredis names its errors by their classes.
+    keepNames: true,
     logLevel: 'error',
   });
+  await mkdir(outdir, { recursive: true });
+  const isMain = (path: string) => Number(path.endsWith('main.js'));
+  // Whole files, and what is imported before who imports it: others may be starting from here.
+  for (const { path, contents } of outputFiles.sort((a, b) => isMain(a.path) - isMain(b.path))) {
+    await writeFile(`${path}.${process.pid}`, contents);
+    await rename(`${path}.${process.pid}`, path);
+  }
+  for (const name of await readdir(outdir)) {
+    const file = join(outdir, name);
+    const { mtimeMs } = await stat(file);
+    if (Date.now() - mtimeMs > KEPT_MS) await rm(file, { force: true });
+  }
 }
 
 /** Arguments of node that run what {@link buildApps} made. */

@@ -32,8 +32,9 @@ async function lastWords(app: (typeof apps)[number], env: Record<string, string>
 const policy = /maxmemory-policy is allkeys-lru.*set maxmemory-policy noeviction.*ALLOW_EVICTION=1/;
 
 describe.each(apps)('a %s', (app) => {
-  it('starts from its source, as the image runs it', async () => {
-    const source = ['--import', 'tsx', `apps/${app}/src/main.ts`];
+  it('starts from its source', async () => {
+    const stripsTypes = Boolean((process.features as { typescript?: unknown }).typescript);
+    const source = [...(stripsTypes ? [] : ['--import', 'tsx']), `apps/${app}/src/main.ts`];
     const started = await startProcess(app, { REDIS_URL: fit.url }, [], source);
     expect(await started.end('SIGTERM')).toBe(0);
   });

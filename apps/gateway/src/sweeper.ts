@@ -12,8 +12,11 @@ const LIMIT = 100;
 /** Removing threads takes time, and forgotten jobs wait meanwhile. So many at once, and none begun past so long. */
 const EXPIRE_AT_ONCE = 16;
 const EXPIRE_MS = 500;
-/** What hangs is looked through again when it has answered, the rest goes on. */
-const LONGEST_ROUND_MS = 1_000;
+/**
+ * What hangs is looked through again when it has answered, the rest goes on: soon enough that nobody takes the distance of two looks
+ * for an outage (lease.lua).
+ */
+const LONGEST_ROUND_MS = 500;
 
 interface UnusedThread {
   tenant: string;
@@ -32,6 +35,7 @@ export class Sweeper {
   /** Partitions. */
   readonly #looking = new Set<number>();
   readonly #rounds = new Set<Promise<void>>();
+  #expiring = false;
   #running: Promise<void> | undefined;
   #failing = false;
 
@@ -86,13 +90,20 @@ export class Sweeper {
   }
 
   async #expire(threads: UnusedThread[]): Promise<void> {
+    // An earlier round may still be at it. What is left out is found again.
+    if (this.#expiring) return;
+    this.#expiring = true;
     const until = performance.now() + EXPIRE_MS;
-    for (let i = 0; i < threads.length && performance.now() < until; i += EXPIRE_AT_ONCE) {
-      const some = threads.slice(i, i + EXPIRE_AT_ONCE);
-      const removed = await Promise.all(
-        some.map(({ tenant, thread }) => expireThread(this.#services, tenant, thread)),
-      );
-      this.#metrics.expired.inc(removed.filter(Boolean).length);
+    try {
+      for (let i = 0; i < threads.length && performance.now() < until; i += EXPIRE_AT_ONCE) {
+        const some = threads.slice(i, i + EXPIRE_AT_ONCE);
+        const removed = await Promise.all(
+          some.map(({ tenant, thread }) => expireThread(this.#services, tenant, thread)),
+        );
+        this.#metrics.expired.inc(removed.filter(Boolean).length);
+      }
+    } finally {
+      this.#expiring = false;
     }
   }
 

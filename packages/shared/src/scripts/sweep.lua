@@ -26,19 +26,21 @@ end
 
 local swept = last_swept()
 local expired_leases = redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)
--- Nobody has looked at those that are left: what is true of these is true of them.
-if #expired_leases < limit then redis.call('SET', key.swept(), NOW_MS) end
+local spared = 0
 for _, run_id in ipairs(expired_leases) do
   redis.call('ZREM', key.leases(), run_id)
   local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
   if may_live(lease, swept) then
     spare(lease, run_id)
+    spared = spared + 1
   elseif redis.call('HGET', key.run(run_id), 'status') == 'running' then
     -- The lease itself stays: its holder may yet come back before anybody else claims.
     redis.call('HSET', key.run(run_id), 'status', 'queued', 'updatedAt', NOW_MS)
     ring(run_id)
   end
 end
+-- After an outage nobody has looked at those that are left.
+if spared < limit then redis.call('SET', key.swept(), NOW_MS) end
 
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', key.outbox(), '-inf', NOW_MS - ring_after, 'LIMIT', 0, limit)) do
   local run_id = string.sub(job, 1, 36)
