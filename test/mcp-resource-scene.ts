@@ -67,7 +67,7 @@ export class ResourceScene {
   }
 }
 
-export type Reader = Pick<ModernClient, 'readResource'> | Pick<OlderClient, 'readResource'>;
+type Reader = Pick<ModernClient, 'readResource'> | Pick<OlderClient, 'readResource'>;
 
 export async function readJson(client: Reader, uri: string): Promise<Record<string, unknown>> {
   const { contents } = await client.readResource({ uri });

@@ -9,7 +9,7 @@ export interface Container {
   ports?: { name: string; containerPort: number }[];
   resources: { requests: Record<string, string>; limits: Record<string, string> };
   lifecycle?: { preStop?: { sleep?: { seconds: number } } };
-  // biome-ignore lint/suspicious/noExplicitAny: checked by the schemas
+  // biome-ignore lint/suspicious/noExplicitAny: what else is in it is not looked at here, and the schemas check it
   [field: string]: any;
 }
 
@@ -25,7 +25,7 @@ interface KeyRef extends Ref {
 export interface Workload {
   object: Manifest;
   labels: Record<string, string>;
-  // biome-ignore lint/suspicious/noExplicitAny: checked by the schemas
+  // biome-ignore lint/suspicious/noExplicitAny: what else is in it is not looked at here, and the schemas check it
   pod: any;
   containers: Container[];
 }

@@ -6,6 +6,7 @@ import type { Finish, Retention, Submission } from './run-moves.ts';
 import { RunStore } from './run-store.ts';
 import type { Place } from './tenant-list.ts';
 import { type TestRedis, testRedis } from './test-redis.ts';
+import { threadsOfOnePartition } from './test-threads.ts';
 
 /** The list of a tenant's chains. */
 
@@ -170,9 +171,3 @@ it('lives a week longer than the last of the tenant’s threads', async () => {
   await run(here.next().value);
   expect(await ttl()).toBe(-1);
 });
-
-function* threadsOfOnePartition(): Generator<string, never> {
-  for (let n = 0; ; n++) {
-    if (partitionOfThread(`thread-${n}`) === partitionOfThread('thread-0')) yield `thread-${n}`;
-  }
-}

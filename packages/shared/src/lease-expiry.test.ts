@@ -5,11 +5,12 @@ import { timeOf } from './redis.ts';
 import type { Claim } from './run-moves.ts';
 import { RunStore } from './run-store.ts';
 import { type TestRedis, testRedis } from './test-redis.ts';
+import { threadsOfOnePartition } from './test-threads.ts';
 
 /** What a sweep makes of leases that were not renewed in time. */
 
 const LEASE_MS = 1_000;
-const partition = partitionOfThread('x');
+const partition = partitionOfThread('thread-0');
 
 let test: TestRedis;
 let store: RunStore;
@@ -25,7 +26,7 @@ const claim = (runId: string) => {
 };
 
 /** A run at work, in a partition that somebody has just looked at. */
-async function atWork(thread = 'x'): Promise<Claim> {
+async function atWork(thread = 'thread-0'): Promise<Claim> {
   const submitted = await store.submit({
     tenant: 't',
     thread,
@@ -50,18 +51,11 @@ async function nextJobs() {
   }
 }
 const status = async (runId: string) => (await store.read.run('t', runId))?.status;
-const deadline = async (thread = 'x') =>
+const deadline = async (thread = 'thread-0') =>
   Number(await test.redis.hget(`${test.keys.root(partition)}:lease:t/${thread}`, 'deadline'));
 
-function threadsOf(partition: number, count: number): string[] {
-  const found: string[] = [];
-  for (let i = 0; found.length < count; i += 1)
-    if (partitionOfThread(`t${i}`) === partition) found.push(`t${i}`);
-  return found;
-}
-
 /** Until the leases have run out, by the clock of Redis. Nobody has looked since they were given. */
-async function runOut(threads = ['x']): Promise<void> {
+async function runOut(threads = ['thread-0']): Promise<void> {
   const ends = await Promise.all(threads.map(deadline));
   const end = Math.max(...ends);
   await test.redis.set(`${test.keys.root(partition)}:swept`, Math.min(...ends) - LEASE_MS);
@@ -111,7 +105,8 @@ it('passes a run on at once whose holder others could have seen renew', async ()
 });
 
 it('spares all whom an outage hit, however many there are', async () => {
-  const threads = threadsOf(partition, 5);
+  const all = threadsOfOnePartition();
+  const threads = Array.from({ length: 5 }, () => all.next().value);
   const claims = await Promise.all(threads.map((thread) => atWork(thread)));
   const held = claims.map(({ runId, lease }) => ({ runId, lease, usedMs: 0 }));
   await store.renew(LEASE_MS, held);

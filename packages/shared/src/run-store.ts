@@ -52,9 +52,9 @@ export class RunStore {
   readonly effects: Effects;
   readonly answers: KeptAnswers;
   readonly expiry: ThreadExpiry;
+  readonly retention: Retention;
   readonly #redis: RedisConnection;
   readonly #scripts: Scripts;
-  readonly retention: Retention;
   readonly #replication: Replication | undefined;
   readonly #accept: Script;
 

@@ -25,6 +25,7 @@ const SCRIPT = `
     }
     console.log(JSON.stringify(seen));
   `;
+/** A user's own file: its `any` is what people write. */
 const GRAPH = `
     import { Annotation, START, StateGraph } from '@langchain/langgraph';
     import { describe } from './words';

@@ -25,9 +25,8 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.due(), '-inf', NOW_MS, '
 end
 
 local swept = last_swept()
-local expired_leases = redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)
 local spared = 0
-for _, run_id in ipairs(expired_leases) do
+for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key.leases(), '-inf', NOW_MS, 'LIMIT', 0, limit)) do
   redis.call('ZREM', key.leases(), run_id)
   local lease = key.lease(redis.call('HGET', key.run(run_id), 'threadKey') or '')
   if may_live(lease, swept) then

@@ -27,12 +27,10 @@ end
 
 -- The holder of an expired lease gets the time of one more to say that it lives.
 local function spare(lease, run_id)
-  local lasts, spared = unpack(redis.call('HMGET', lease, 'lasts', 'spared'))
+  local lasts, spared, run = unpack(redis.call('HMGET', lease, 'lasts', 'spared', 'run'))
   local until_ms = NOW_MS + math.max(tonumber(lasts or '0'), RETURN_MS)
   redis.call('ZADD', key.leases(), until_ms, run_id)
-  if redis.call('HGET', lease, 'run') == run_id then
-    redis.call('HSET', lease, 'deadline', until_ms, 'spared', (tonumber(spared) or 0) + 1)
-  end
+  if run == run_id then redis.call('HSET', lease, 'deadline', until_ms, 'spared', (tonumber(spared) or 0) + 1) end
 end
 
 -- Whether the caller still holds the thread. 'lost' also when there is no lease at all: fences outlive data. And when
